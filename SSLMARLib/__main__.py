@@ -1,0 +1,6 @@
+"""`python -m SSLMARLib` is the same as `sslmar`."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

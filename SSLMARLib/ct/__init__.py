@@ -1,0 +1,1 @@
+"""CT volumes: Hounsfield units, metal segmentation, resampling of slices, reading and writing."""

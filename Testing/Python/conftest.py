@@ -1,0 +1,38 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the source tree."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data beside the source tree; tests that need it are skipped, with this reason, where it is absent."""
+    folder = REPOSITORY.parent / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real data: {folder / 'data'} does not exist, so this test did NOT run")
+    return folder
+
+
+@pytest.fixture
+def random_generator() -> numpy.random.Generator:
+    return numpy.random.default_rng(20260823)
+
+
+@pytest.fixture(scope="session")
+def projector():
+    """The benchmark's projector on the CPU, built once for all tests."""
+    from SSLMARLib.tomography import get_projector
+
+    return get_projector("cpu")
