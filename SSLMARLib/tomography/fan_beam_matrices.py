@@ -14,7 +14,7 @@ import torch
 
 from .geometry import FanBeamGeometry
 
-RAYS_PER_BLOCK = 16_384
+RAYS_PER_BLOCK = 4096  # what is computed for one block stays in the cache
 BINS_PER_BLOCK = 8  # neighbouring bins of all views lie together in memory: the rays of one block cross the same pixels
 
 
@@ -87,8 +87,7 @@ def joseph_matrix(geometry: FanBeamGeometry, sources, cells, ray_order, dtype: t
 
 
 def _joseph_block(source, direction, rows, columns, pixel_cm, dtype):
-    """(entries of each ray, pixel of each entry, weight of each entry) of some rays."""
-    steps = max(rows, columns)
+    """(entries of each ray, pixel of each entry, weight of each entry) of some rays; two entries a step along the ray."""
     along_y = direction[:, 1].abs() >= direction[:, 0].abs()
     major = torch.where(along_y, 1, 0)
     minor = 1 - major
@@ -98,27 +97,36 @@ def _joseph_block(source, direction, rows, columns, pixel_cm, dtype):
 
     sizes = torch.tensor([rows, columns], dtype=torch.float64)
     major_size, minor_size = sizes[major], sizes[minor]
+    # where the ray crosses pixel row k of its major axis, in pixels of its minor axis: first + k * slope
     slope = pick(direction, minor) / pick(direction, major)
-    # the ray's position on the minor axis, in pixels, at the centre of pixel row k: first + k * slope
     first_cm = pick(source, minor) + (-(major_size - 1) / 2 * pixel_cm - pick(source, major)) * slope
     first = first_cm / pixel_cm + (minor_size - 1) / 2
-    step = torch.arange(steps, dtype=torch.float64)
-    position = first[:, None] + step * slope[:, None]
+    length_cm = pixel_cm * direction.norm(dim=1) / pick(direction, major).abs()
+
+    # the steps k at which the crossing lies in (-1, minor_size): one run, as the crossing moves one way
+    safe_slope = torch.where(slope.abs() < 1e-12, 1e-12, slope)
+    ends = torch.stack([(-1 - first) / safe_slope, (minor_size - first) / safe_slope])
+    begin = ends.amin(0).floor().clamp(min=0).minimum(major_size).int()
+    end = (ends.amax(0).ceil() + 1).clamp(min=0).minimum(major_size).int().maximum(begin)
+    steps = end - begin
+    ray = torch.repeat_interleave(torch.arange(len(steps)), steps)
+    step = torch.arange(len(ray), dtype=torch.int32) - (steps.cumsum(0) - steps - begin).int()[ray]
+
+    position = first[ray] + step * slope[ray]
     lower = position.floor()
     fraction = (position - lower).to(dtype)
-    length_cm = (pixel_cm * direction.norm(dim=1) / pick(direction, major).abs()).to(dtype)[:, None]
-    lower = lower.int()
-    limit = minor_size.int()[:, None]
-    inside = torch.arange(steps, dtype=torch.int32) < major_size.int()[:, None]
-    stride_minor = torch.where(along_y, columns, 1).int()[:, None]
-    stride_major = torch.where(along_y, 1, columns).int()[:, None]
-    pixel = lower * stride_minor + torch.arange(steps, dtype=torch.int32) * stride_major
-    pixels = torch.stack([pixel, pixel + stride_minor], dim=-1)
-    weights = torch.stack([(1 - fraction) * length_cm, fraction * length_cm], dim=-1)
-    valid = torch.stack([(lower >= 0) & (lower < limit), (lower >= -1) & (lower < limit - 1)], dim=-1)
-    valid &= inside[..., None]
-    valid &= weights != 0
-    return valid.sum((1, 2)), pixels[valid], weights[valid]
+    length = length_cm.to(dtype)[ray]
+    stride_minor = torch.where(along_y, columns, 1).int()[ray]
+    stride_major = torch.where(along_y, 1, columns).int()[ray]
+    lower, limit = lower.int(), minor_size.int()[ray]
+    pixels = torch.empty((len(ray), 2), dtype=torch.int32)
+    weights = torch.empty((len(ray), 2), dtype=dtype)
+    for side, share in ((0, 1 - fraction), (1, fraction)):
+        neighbour = lower + side
+        inside = (neighbour >= 0) & (neighbour < limit)
+        pixels[:, side] = (neighbour * stride_minor + step * stride_major) * inside
+        weights[:, side] = length * share * inside
+    return 2 * steps.long(), pixels.view(-1), weights.view(-1)
 
 
 def backprojection_matrix(geometry: FanBeamGeometry, sources, cells, ray_order, dtype: torch.dtype) -> SparseMatrix:

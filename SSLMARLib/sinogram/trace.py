@@ -1,0 +1,27 @@
+"""The metal trace: the part of the sinogram whose rays cross metal (Yu et al., eq. 1)."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import InputError
+from ..tomography.projector import FanBeamProjector
+
+SHORTEST_PATH_CM = 1e-6  # rounding of float32 is below this; a ray that clips the corner of a metal pixel is above
+
+
+def metal_trace(metal_mask: torch.Tensor, projector: FanBeamProjector, dilation_bins: int = 0) -> torch.Tensor:
+    """Tr = P(M) > 0, eq. 1, optionally wider by `dilation_bins` on both sides of each run along the detector.
+
+    metal_mask: (..., rows, columns), boolean or 0 to 1. Returns boolean (..., views, bins). The dilation takes in the bins
+    beside the trace, which the blur of a real scanner's metal edge reaches. Raises InputError for a negative dilation.
+    """
+    if dilation_bins < 0 or int(dilation_bins) != dilation_bins:
+        raise InputError(f"The metal trace cannot be dilated by {dilation_bins} bins: give 0, 1, 2, ...")
+    with torch.no_grad():
+        trace = projector.project(metal_mask.to(projector.dtype)) > SHORTEST_PATH_CM
+        if dilation_bins:
+            rows = trace.reshape(-1, 1, trace.shape[-1]).float()
+            width = 2 * int(dilation_bins) + 1
+            trace = torch.nn.functional.max_pool1d(rows, width, stride=1, padding=int(dilation_bins)).view(trace.shape) > 0
+    return trace
