@@ -1,0 +1,279 @@
+"""The main job: a volume with metal goes in, a corrected volume comes out, slice by slice in the volume's own planes.
+
+    slices with metal -> attenuation -> P -> trace -> method -> FBP of the difference -> added to the slice
+
+No scanner hands out its sinograms, so the slices are forward-projected (Yu et al., section III-E).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+import numpy
+
+from ._version import __version__
+from .ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
+from .ct.padding import padding_mask
+from .ct.segmentation import segment_metal
+from .device import choose_device, to_array, to_tensor
+from .errors import Cancelled, InputError, import_torch
+from .methods import get_method
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_METHOD = "nmar"
+DEFAULT_THRESHOLD_HU = 2000.0
+DEFAULT_TRACE_DILATION_BINS = 1
+SLICES_PER_BATCH = {"cpu": 8, "cuda": 16}
+LOWEST_HU = -1024.0  # a correction makes nothing darker than a scanner can store
+
+
+@dataclass(frozen=True)
+class CorrectionReport:
+    """What was done, in numbers; `to_json` is what `sslmar correct --report` writes."""
+
+    method: str
+    slices: int
+    slices_corrected: int
+    metal_voxels: int
+    metal_volume_ml: float
+    threshold_hu: float | None
+    mean_absolute_change_hu: float
+    largest_change_hu: float
+    seconds: float
+    device: str
+    batch_size: int
+    version: str = __version__
+    parameters: dict = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+
+@dataclass(frozen=True)
+class CorrectionResult:
+    """volume_hu (slices, rows, columns) in the input's type, metal_mask boolean of the same shape, report."""
+
+    volume_hu: numpy.ndarray
+    metal_mask: numpy.ndarray
+    report: CorrectionReport
+
+
+def reduce_metal_artifacts(
+    volume_hu: numpy.ndarray,
+    spacing_mm: tuple[float, float, float],
+    metal_mask: numpy.ndarray | None = None,
+    method: str = DEFAULT_METHOD,
+    device: str = "auto",
+    progress: Callable[[float, str], None] | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
+    *,
+    threshold_hu: float = DEFAULT_THRESHOLD_HU,
+    smallest_component_mm3: float | None = None,
+    mask_dilation_mm: float = 0.0,
+    trace_dilation_bins: int = DEFAULT_TRACE_DILATION_BINS,
+    batch_size: int | None = None,
+    restore_metal: bool = True,
+) -> CorrectionResult:
+    """Reduce the metal artifacts of a CT volume. The input is never changed; the result is a new array of the same type.
+
+    volume_hu: (slices, rows, columns) in Hounsfield units, integer or float; slices are the axial planes as stored.
+    spacing_mm: voxel size in the same axis order, (slices, rows, columns).
+    metal_mask: (slices, rows, columns), non-zero = metal; None finds it with `threshold_hu`, `smallest_component_mm3` (None
+        for the default of `segment_metal`) and `mask_dilation_mm`.
+    method: one of `available_methods()`.
+    device: "auto", "cpu" or "cuda".
+    progress: called as progress(fraction from 0 to 1, message).
+    is_cancelled: asked between batches; once it returns True, Cancelled is raised.
+    trace_dilation_bins: bins by which the metal trace is wider on both sides than the mask's own projection.
+    batch_size: slices corrected at once; None chooses, and halves it where memory runs out.
+    restore_metal: True puts the original values back inside the mask.
+
+    Slices without metal, padding outside the field of view and (with restore_metal) the metal itself come back to the bit.
+    Raises InputError for data or arguments that cannot be used, also where no metal is found; Cancelled.
+    """
+    start = time.monotonic()
+    progress = progress or (lambda fraction, message: None)
+    check_cancelled = _cancel_check(is_cancelled)
+    volume_hu = check_volume(volume_hu)
+    spacing_mm = check_spacing(spacing_mm)
+    corrector = get_method(method)
+    if batch_size is not None and (int(batch_size) != batch_size or batch_size < 1):
+        raise InputError(f"batch_size is {batch_size}: give a whole number of slices, 1 or more.")
+    warnings = [] if looks_like_hu(volume_hu) else ["The values do not look like Hounsfield units: no voxel is near air."]
+    for warning in warnings:
+        logger.warning(warning)
+
+    progress(0.0, "Finding metal" if metal_mask is None else "Checking the metal mask")
+    found_by_threshold = metal_mask is None
+    if found_by_threshold:
+        options = {} if smallest_component_mm3 is None else {"smallest_component_mm3": smallest_component_mm3}
+        metal_mask = segment_metal(volume_hu, spacing_mm, threshold_hu, dilation_mm=mask_dilation_mm, **options)
+    else:
+        metal_mask = check_mask(metal_mask, volume_hu.shape)
+    metal_slices = numpy.flatnonzero(metal_mask.any(axis=(1, 2)))
+    check_cancelled()
+
+    progress(0.01, "Preparing the projector")
+    device = choose_device(device)
+    run = _SliceRun(volume_hu, metal_mask, spacing_mm, corrector, device, trace_dilation_bins, restore_metal, check_cancelled)
+    corrected = volume_hu.copy()
+    batch = int(batch_size or SLICES_PER_BATCH[device.split(":")[0]])
+    done, changed_hu, largest_hu = 0, 0.0, 0.0
+    while done < len(metal_slices):
+        check_cancelled()
+        progress(
+            0.02 + 0.98 * done / len(metal_slices),
+            f"{corrector.title}: slice {metal_slices[done] + 1} ({done + 1} of {len(metal_slices)} with metal)",
+        )
+        indices = metal_slices[done : done + batch]
+        try:
+            change_hu = run.correct_slices(indices, corrected)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            if batch == 1:
+                raise InputError(
+                    f"There is not enough memory on {device} to correct one slice: close other programs, or choose --device cpu."
+                ) from error
+            batch = max(1, batch // 2)
+            logger.warning("Out of memory: going on with %d slices at a time.", batch)
+            continue
+        changed_hu += float(change_hu.sum(dtype=numpy.float64))
+        largest_hu = max(largest_hu, float(change_hu.max(initial=0)))
+        done += len(indices)
+    check_cancelled()
+    progress(1.0, "Done")
+    voxels = int(metal_mask.sum())
+    report = CorrectionReport(
+        method=corrector.name,
+        slices=int(volume_hu.shape[0]),
+        slices_corrected=len(metal_slices),
+        metal_voxels=voxels,
+        metal_volume_ml=voxels * float(numpy.prod(spacing_mm)) / 1000.0,
+        threshold_hu=float(threshold_hu) if found_by_threshold else None,
+        mean_absolute_change_hu=changed_hu / (len(metal_slices) * volume_hu[0].size),
+        largest_change_hu=largest_hu,
+        seconds=time.monotonic() - start,
+        device=device,
+        batch_size=batch,
+        parameters={
+            "trace_dilation_bins": int(trace_dilation_bins),
+            "mask_dilation_mm": float(mask_dilation_mm),
+            "restore_metal": bool(restore_metal),
+        },
+        warnings=warnings,
+    )
+    return CorrectionResult(corrected, metal_mask, report)
+
+
+class _SliceRun:
+    """Corrects some slices of one volume: everything that stays the same from batch to batch."""
+
+    def __init__(self, volume_hu, metal_mask, spacing_mm, method, device, trace_dilation_bins, restore_metal, check_cancelled):
+        import_torch()
+        from .ct.resampling import SliceGrid
+        from .tomography.projector import get_projector
+
+        self.volume_hu, self.metal_mask, self.method, self.device = volume_hu, metal_mask, method, device
+        self.trace_dilation_bins, self.restore_metal = trace_dilation_bins, restore_metal
+        self.check_cancelled = check_cancelled
+        self.projector = get_projector(device)
+        self.grid = SliceGrid(volume_hu.shape[1:], spacing_mm[1:], self.projector.geometry.image_shape[0])
+        integer = numpy.issubdtype(volume_hu.dtype, numpy.integer)
+        self.limits_hu = (numpy.iinfo if integer else numpy.finfo)(volume_hu.dtype)
+
+    def correct_slices(self, indices, corrected: numpy.ndarray) -> numpy.ndarray:
+        """Write the corrected slices into `corrected`; returns the absolute change (len(indices), rows, columns) in HU."""
+        import torch
+
+        from .methods.base import MetalAffectedScan
+
+        original = self.volume_hu[indices]
+        mask = self.metal_mask[indices]
+        with torch.inference_mode():
+            slices = hu_to_attenuation(to_tensor(original, self.device, torch.float32))
+            scan = MetalAffectedScan.from_images(
+                self.grid.to_grid(slices),
+                self.grid.mask_to_grid(to_tensor(mask, self.device)),
+                self.projector,
+                self.trace_dilation_bins,
+            )
+            self.check_cancelled()
+            # FBP is linear: FBP(S_corr) - FBP(S) is one FBP
+            difference = self.grid.from_grid(self.projector.fbp(self.method.correct(scan) - scan.sinogram))
+            difference_hu = to_array(attenuation_difference_to_hu(difference))
+        keep = padding_mask(original)
+        if self.restore_metal:
+            keep |= mask
+        result = original + difference_hu
+        lowest_hu = max(float(self.limits_hu.min), min(LOWEST_HU, float(original[~keep].min(initial=LOWEST_HU))))
+        numpy.clip(result, lowest_hu, float(self.limits_hu.max), out=result)
+        if numpy.issubdtype(original.dtype, numpy.integer):
+            numpy.rint(result, out=result)
+        result = numpy.where(keep, original, result.astype(original.dtype))
+        corrected[indices] = result
+        return numpy.abs(result.astype(numpy.float32) - original.astype(numpy.float32))
+
+
+def check_volume(volume_hu) -> numpy.ndarray:
+    """The volume as an array; InputError where it is not (slices, rows, columns) of finite real numbers."""
+    volume_hu = numpy.asarray(volume_hu)
+    if volume_hu.ndim != 3 or 0 in volume_hu.shape:
+        hint = "one slice is (1, rows, columns)" if volume_hu.ndim == 2 else "correct color or 4D data channel by channel"
+        raise InputError(f"The volume has shape {volume_hu.shape}: give (slices, rows, columns); {hint}.")
+    if not (numpy.issubdtype(volume_hu.dtype, numpy.integer) or numpy.issubdtype(volume_hu.dtype, numpy.floating)):
+        raise InputError(f"The volume holds {volume_hu.dtype} values: give Hounsfield units as integers or floats.")
+    if numpy.issubdtype(volume_hu.dtype, numpy.floating):
+        bad = sum(int(numpy.count_nonzero(~numpy.isfinite(one_slice))) for one_slice in volume_hu)
+        if bad:
+            raise InputError(f"The volume has {bad} NaN or infinite voxels: replace them (for example with -1000) first.")
+    return volume_hu
+
+
+def check_spacing(spacing_mm) -> tuple[float, float, float]:
+    """(slices, rows, columns) spacing in mm as floats; InputError where it is not three positive lengths."""
+    try:
+        values = tuple(float(s) for s in spacing_mm)
+    except (TypeError, ValueError):
+        values = ()
+    if len(values) != 3 or not all(numpy.isfinite(s) and s > 0 for s in values):
+        raise InputError(f"spacing_mm is {spacing_mm}: give three positive lengths in mm, in the order (slices, rows, columns).")
+    return values
+
+
+def check_mask(metal_mask, shape) -> numpy.ndarray:
+    """The mask as booleans; InputError where it has another shape or is empty."""
+    metal_mask = numpy.asarray(metal_mask)
+    if metal_mask.shape != tuple(shape):
+        raise InputError(f"The metal mask has shape {metal_mask.shape}, the volume {tuple(shape)}: give a mask of the volume's shape.")
+    metal_mask = metal_mask != 0
+    if not metal_mask.any():
+        raise InputError("The metal mask is empty: there is nothing to correct; mark the metal in it, or use a threshold.")
+    return metal_mask
+
+
+def looks_like_hu(volume_hu: numpy.ndarray) -> bool:
+    """False where no voxel is near air or below, as every CT scan of a body has; a hint, not a proof."""
+    return bool(volume_hu.min() < -500)
+
+
+def _cancel_check(is_cancelled):
+    def check():
+        if is_cancelled is not None and is_cancelled():
+            raise Cancelled("Cancelled; nothing was changed.")
+
+    return check
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text or "can't allocate" in text
