@@ -1,0 +1,71 @@
+"""The command line: `sslmar VERB ...`. Each verb is a file in `commands/`; here is what they share.
+
+Exit status: 0 done; 2 bad input or arguments, with one line that says what and what to do; 130 cancelled (Ctrl-C).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from importlib import import_module
+
+from ._version import __version__
+from .errors import Cancelled, MARError
+
+VERBS = ("demo", "segment", "correct", "simulate", "train", "evaluate", "bench", "info")
+DONE, BAD_INPUT, CANCELLED = 0, 2, 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs. Each verb's file gives `HELP`, `add_arguments(parser)` and `run(arguments)`."""
+    parser = argparse.ArgumentParser(
+        prog="sslmar",
+        description="Metal artifact reduction in CT. For research; not a medical device.",
+        epilog="`sslmar VERB --help` tells more about each verb. `sslmar demo` is a good start.",
+    )
+    parser.add_argument("--version", action="version", version=f"sslmar {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        command = import_module(f".commands.{verb}", __package__)
+        verb_parser = verbs.add_parser(verb, help=command.HELP, description=command.HELP)
+        command.add_arguments(verb_parser)
+        verb_parser.add_argument("--quiet", action="store_true", help="no progress and no remarks, only errors")
+        verb_parser.set_defaults(run=command.run)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb and return the exit status. Never shows a traceback for what a user can cause."""
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.ERROR if arguments.quiet else logging.WARNING, format="sslmar: %(message)s", stream=sys.stderr
+    )
+    _stop_as_with_ctrl_c(signal.SIGTERM)
+    try:
+        return arguments.run(arguments)
+    except (Cancelled, KeyboardInterrupt):
+        sys.stderr.write("\nsslmar: cancelled, nothing was written.\n")
+        return CANCELLED
+    except MARError as error:
+        sys.stderr.write(f"sslmar: error: {' '.join(str(error).split())}\n")
+        return BAD_INPUT
+    except MemoryError:
+        sys.stderr.write("sslmar: error: The computer's memory is not enough for this volume: close other programs.\n")
+        return BAD_INPUT
+    except BrokenPipeError:  # the reader of our output (`| head`) has gone
+        sys.stderr.close()
+        return DONE
+
+
+def _stop_as_with_ctrl_c(signal_number) -> None:
+    """Let a polite kill end like Ctrl-C, so that no temporary file is left."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    try:
+        signal.signal(signal_number, interrupt)
+    except ValueError:  # not in the main thread: whoever calls us there handles signals
+        pass

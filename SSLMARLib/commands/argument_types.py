@@ -1,0 +1,25 @@
+"""Types of command-line arguments, with a sentence for what does not fit."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def positive_number(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    return _number(text, lambda value: value > 0, "a number above 0")
+
+
+def number_from_zero(text: str) -> float:
+    """An argparse type: a finite number, 0 or above."""
+    return _number(text, lambda value: value >= 0, "0 or a number above 0")
+
+
+def _number(text, accepts, wanted) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not (accepts(value) and value < float("inf")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value

@@ -1,0 +1,110 @@
+"""`sslmar correct`: a volume with metal artifacts in, a corrected volume out."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from ..correction import DEFAULT_METHOD, DEFAULT_THRESHOLD_HU, DEFAULT_TRACE_DILATION_BINS, reduce_metal_artifacts
+from ..device import DEVICE_CHOICES
+from ..methods import available_methods, get_method
+from .argument_types import number_from_zero, positive_number
+from .console import progress_bar, say
+
+HELP = "Reduce the metal artifacts of a CT volume."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", type=Path, metavar="INPUT", help="NRRD, NIfTI or MetaImage file, or a folder of DICOM slices")
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="file (or DICOM folder) to write; the input is never changed")
+    parser.add_argument(
+        "--method", default=DEFAULT_METHOD, metavar="METHOD", help=f"{', '.join(available_methods())} (default {DEFAULT_METHOD})"
+    )
+    metal = parser.add_mutually_exclusive_group()
+    metal.add_argument("--mask", type=Path, help="metal mask of the input's size and geometry, non-zero = metal")
+    metal.add_argument(
+        "--threshold-hu",
+        type=positive_number,
+        default=DEFAULT_THRESHOLD_HU,
+        metavar="HU",
+        help="what is above counts as metal (default %(default)g)",
+    )
+    parser.add_argument(
+        "--smallest-component-mm3", type=number_from_zero, metavar="MM3", help="smaller pieces above the threshold are no metal"
+    )
+    parser.add_argument(
+        "--mask-dilation-mm", type=number_from_zero, default=0.0, metavar="MM", help="grow the thresholded metal (default 0)"
+    )
+    parser.add_argument(
+        "--trace-dilation-bins",
+        type=int,
+        default=DEFAULT_TRACE_DILATION_BINS,
+        metavar="N",
+        help="widen the metal trace by N detector bins on both sides (default %(default)s)",
+    )
+    parser.add_argument("--replace-metal", action="store_true", help="do not put the original values back inside the metal")
+    parser.add_argument("--mask-output", type=Path, metavar="FILE", help="write the metal mask that was used")
+    parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done, as JSON")
+    parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw before, after and difference of the worst slice")
+    parser.add_argument("--device", default="auto", metavar="DEVICE", help=f"{', '.join(DEVICE_CHOICES)} (default auto)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="slices at once (default: chosen for the device)")
+    parser.add_argument("--overwrite", action="store_true", help="replace output files that exist")
+
+
+def run(arguments) -> int:
+    from ..ct.reading_writing import read_mask, read_volume, refuse_output, write_text, write_volume
+
+    get_method(arguments.method)  # an unknown method is refused before anything is read
+    for path in (arguments.output, arguments.mask_output, arguments.report, arguments.figure):
+        if path is not None:
+            for source in filter(None, (arguments.input, arguments.mask)):
+                refuse_output(path, source, arguments.overwrite)
+    with progress_bar(arguments) as progress:
+        progress(0.0, "Reading")
+        volume = read_volume(arguments.input)
+        mask = None if arguments.mask is None else read_mask(arguments.mask, volume)
+        result = reduce_metal_artifacts(
+            volume.voxels_hu,
+            volume.spacing_mm,
+            mask,
+            arguments.method,
+            arguments.device,
+            lambda fraction, message: progress(0.05 + 0.85 * fraction, message),
+            threshold_hu=arguments.threshold_hu,
+            smallest_component_mm3=arguments.smallest_component_mm3,
+            mask_dilation_mm=arguments.mask_dilation_mm,
+            trace_dilation_bins=arguments.trace_dilation_bins,
+            batch_size=arguments.batch_size,
+            restore_metal=not arguments.replace_metal,
+        )
+        progress(0.9, "Writing")
+        write_volume(volume.with_voxels(result.volume_hu), arguments.output, overwrite=arguments.overwrite)
+        if arguments.mask_output is not None:
+            mask_volume = replace(volume.with_voxels(result.metal_mask.astype("uint8")), metadata={}, dicom_files=())
+            write_volume(mask_volume, arguments.mask_output, overwrite=arguments.overwrite)
+        if arguments.report is not None:
+            write_text(result.report.to_json(), arguments.report, overwrite=arguments.overwrite)
+        if arguments.figure is not None:
+            _draw(arguments.figure, volume, result)
+    report = result.report
+    say(
+        arguments,
+        f"{get_method(arguments.method).title} corrected {report.slices_corrected} of {report.slices} slices "
+        f"({report.metal_volume_ml:.2f} ml of metal) in {report.seconds:.1f} s on {report.device}: {arguments.output}",
+    )
+    return 0
+
+
+def _draw(path: Path, volume, result) -> None:
+    from ..evaluation.figures import figure_before_after
+
+    worst = int(abs(result.volume_hu.astype("float32") - volume.voxels_hu).sum(axis=(1, 2)).argmax())
+    figure_before_after(
+        volume.voxels_hu[worst],
+        result.volume_hu[worst],
+        path,
+        metal_mask=result.metal_mask[worst],
+        spacing_mm=volume.spacing_mm[1:],
+        title=f"slice {worst + 1}",
+    )
