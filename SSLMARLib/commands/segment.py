@@ -1,0 +1,73 @@
+"""`sslmar segment`: the metal mask of a scan, by threshold, as a file."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from .argument_types import number_from_zero, positive_number
+from .console import say
+
+logger = logging.getLogger(__name__)
+
+HELP = "Find the metal in a CT volume and write it as a mask."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this verb; the defaults are segment_metal's."""
+    parser.add_argument("input", metavar="INPUT", help="NRRD, NIfTI, MetaImage, or a folder of DICOM slices")
+    parser.add_argument("mask", metavar="MASK", help="the mask to write: NRRD, NIfTI or MetaImage; 1 is metal")
+    parser.add_argument(
+        "--threshold-hu",
+        type=positive_number,
+        default=2000.0,
+        metavar="HU",
+        help="what reaches this counts as metal (default %(default)g)",
+    )
+    parser.add_argument(
+        "--smallest-component-mm3",
+        type=number_from_zero,
+        default=1.0,
+        metavar="MM3",
+        help="drop smaller components, and single voxels; 0 keeps everything (default %(default)g)",
+    )
+    parser.add_argument(
+        "--dilation-mm",
+        type=number_from_zero,
+        default=0.0,
+        metavar="MM",
+        help="grow the mask by this distance in all three directions (default %(default)g)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace MASK if it exists")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read, segment, write; one line says what was found."""
+    import dataclasses
+
+    import numpy
+
+    from ..ct.reading_writing import read_volume, refuse_output, write_volume
+    from ..ct.segmentation import segment_metal, summarize_mask
+
+    refuse_output(arguments.mask, arguments.input, arguments.overwrite, kind="mask")
+    volume = read_volume(arguments.input)
+    lowest, highest = volume.voxels_hu.min(), volume.voxels_hu.max()
+    if lowest >= 0:
+        logger.warning("%s has values from %g to %g, but air is -1000 HU.", arguments.input, lowest, highest)
+    mask = segment_metal(
+        volume.voxels_hu,
+        volume.spacing_mm,
+        threshold_hu=arguments.threshold_hu,
+        smallest_component_mm3=arguments.smallest_component_mm3,
+        dilation_mm=arguments.dilation_mm,
+    )
+    mask_volume = dataclasses.replace(volume, voxels_hu=mask.astype(numpy.uint8), metadata={}, dicom_files=())
+    write_volume(mask_volume, arguments.mask, overwrite=arguments.overwrite)
+    summary = summarize_mask(mask, volume.spacing_mm)
+    say(
+        arguments,
+        f"Metal in {summary.slices_with_metal} of {volume.shape[0]} slices, {summary.volume_ml:.3f} ml in "
+        f"{summary.components} {'part' if summary.components == 1 else 'parts'}: {arguments.mask}",
+    )
+    return 0

@@ -1,0 +1,214 @@
+"""Volumes and masks from and to files: NRRD, NIfTI, MetaImage, and folders of DICOM slices.
+
+An output appears under its name only when it is complete: it is written into a temporary folder beside it and then
+renamed, and whatever goes wrong before, Ctrl-C included, leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy
+
+from ..errors import InputError
+from .dicom import is_dicom_file, read_dicom
+from .dicom_writing import write_dicom_folder
+from .image_file import FORMATS, known_suffix, read_image_file, refuse_unreadable, write_image_file
+from .volume import GEOMETRY_TOLERANCE_MM, CTVolume, describe_size
+
+logger = logging.getLogger(__name__)
+
+DETACHED_DATA_SUFFIXES = (".raw", ".zraw", ".raw.gz")
+READABLE = f"{', '.join(FORMATS)} or a folder of DICOM slices"
+
+
+def read_volume(path: str | os.PathLike) -> CTVolume:
+    """Read a CT volume: NRRD, NIfTI, MetaImage, a folder of DICOM slices, or one DICOM file.
+
+    Raises InputError for a file that is missing, damaged, of unknown type, 4D, color, or has NaN or infinite voxels.
+    """
+    volume = _read(Path(path))
+    voxels = volume.voxels_hu
+    if voxels.dtype.kind == "f":
+        not_finite = sum(int(plane.size - numpy.count_nonzero(numpy.isfinite(plane))) for plane in voxels)
+        if not_finite:
+            raise InputError(
+                f"{path} has {not_finite} voxels that are NaN or infinite; replace them first, for example by -1024 HU."
+            )
+    return volume
+
+
+def read_mask(path: str | os.PathLike, like: CTVolume) -> numpy.ndarray:
+    """Read a mask or label map as bool (slices, rows, columns): every voxel that is not zero is metal.
+
+    Raises InputError if its size differs from the volume's, or a corner lies more than GEOMETRY_TOLERANCE_MM away.
+    """
+    mask = _read(Path(path))
+    if mask.shape != like.shape:
+        raise InputError(
+            f"The mask {path} has {describe_size(mask.shape)} voxels and the volume {describe_size(like.shape)}; "
+            "draw or resample the mask on the volume's grid."
+        )
+    if not mask.same_geometry(like):
+        raise InputError(
+            f"The mask {path} lies elsewhere than the volume (corners more than {GEOMETRY_TOLERANCE_MM} mm apart): "
+            f"mask {mask.describe_geometry()}; volume {like.describe_geometry()}; resample the mask on its grid."
+        )
+    if mask.voxels_hu.dtype.kind == "f" and not all(numpy.isfinite(plane).all() for plane in mask.voxels_hu):
+        raise InputError(f"The mask {path} has voxels that are NaN or infinite.")
+    return mask.voxels_hu != 0
+
+
+def write_volume(
+    volume: CTVolume, path: str | os.PathLike, overwrite: bool = False, *, series_suffix: str = "MAR"
+) -> None:
+    """Write a volume in the format of the path's suffix, or as a folder of DICOM slices if it came from DICOM.
+
+    series_suffix: what is added to the DICOM series description. Raises InputError if the output exists and `overwrite`
+    is False, its folder is missing or not writable, the disk is full, or the format has no place for the values.
+    """
+    path = Path(path)
+    _refuse_suffix(path, is_dicom=bool(volume.dicom_files))
+    _refuse_place(path, overwrite, is_folder=known_suffix(path) is None)
+    with _temporary_folder_beside(path) as temporary:
+        suffix = known_suffix(path)
+        if suffix is None:
+            content = temporary / "content"
+            content.mkdir()
+            write_dicom_folder(volume, content, series_suffix)
+            _move_folder(content, path, temporary)
+        else:
+            content = temporary / (path.name[: -len(suffix)] + suffix)
+            write_image_file(volume, content)
+            for item in temporary.iterdir():
+                if item != content:  # the data file of a detached header, which names it
+                    os.replace(item, path.parent / item.name)
+            os.replace(content, path)
+
+
+def refuse_output(
+    output_path: str | os.PathLike,
+    input_paths: str | os.PathLike | Iterable[str | os.PathLike] | None,
+    overwrite: bool,
+    kind: str = "volume",
+) -> None:
+    """Say before any work what `write_volume` would refuse later. Raises InputError.
+
+    input_paths: the volume's path, or several paths of which the first is the volume's; none of them may be the output,
+    not through a link either. kind: "volume" needs a known suffix, or none (a DICOM folder) where the input is DICOM;
+    "mask" needs a known suffix. Refused too: a missing or unwritable folder, and what exists already unless
+    `overwrite`. An existing folder is only overwritten if it holds nothing but DICOM files.
+    """
+    output_path = Path(output_path)
+    if input_paths is None or isinstance(input_paths, (str, os.PathLike)):
+        input_paths = [] if input_paths is None else [input_paths]
+    input_paths = [Path(path) for path in input_paths]
+    output_files = {_real(item) for item in _files_of(output_path)}
+    for input_path in input_paths:
+        if output_files & {_real(item) for item in _files_of(input_path)}:
+            raise InputError(f"The output {output_path} is the input itself; give another name.")
+    is_dicom = kind == "volume" and bool(input_paths) and _is_dicom(input_paths[0])
+    _refuse_suffix(output_path, is_dicom)
+    _refuse_place(output_path, overwrite, is_folder=known_suffix(output_path) is None)
+
+
+@contextlib.contextmanager
+def _temporary_folder_beside(path: Path) -> Iterator[Path]:
+    """A folder on the output's disk, gone afterwards whatever happens; what fails inside becomes one sentence."""
+    temporary = None
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent))
+        yield temporary
+    except (OSError, RuntimeError) as error:
+        raise _writing_failed(path, error) from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _read(path: Path) -> CTVolume:
+    if path.is_dir():
+        return read_dicom(path)
+    refuse_unreadable(path)
+    if known_suffix(path):
+        return read_image_file(path)
+    if is_dicom_file(path):
+        return read_dicom(path)
+    raise InputError(f"{path} is of no known type; give {READABLE}.")
+
+
+def _is_dicom(path: Path) -> bool:
+    return path.is_dir() or (known_suffix(path) is None and is_dicom_file(path))
+
+
+def _real(path: Path) -> str:
+    return os.path.normcase(os.path.realpath(path))
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The file, and the data files that a detached header of this name may have."""
+    suffix = known_suffix(path)
+    if suffix not in (".mhd", ".nhdr"):
+        return [path]
+    stem = path.name[: -len(suffix)]
+    return [path, *(path.with_name(stem + data_suffix) for data_suffix in DETACHED_DATA_SUFFIXES)]
+
+
+def _refuse_suffix(path: Path, is_dicom: bool) -> None:
+    """Without a known suffix it is a DICOM folder; a suffix of letters is rather a format that is not written."""
+    if known_suffix(path) is None and (not is_dicom or path.suffix[1:2].isalpha()):
+        dicom = ", or a folder name without suffix" if is_dicom else " (a DICOM folder only for a volume from DICOM)"
+        raise InputError(f"The output {path} has no known suffix; name it {', '.join(FORMATS)}{dicom}.")
+
+
+def _refuse_place(path: Path, overwrite: bool, is_folder: bool) -> None:
+    parent = path.parent
+    if not parent.is_dir():
+        raise InputError(f"The folder {parent} of the output does not exist; make it first.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"The folder {parent} of the output is not writable; choose another one.")
+    existing = [item for item in _files_of(path) if os.path.lexists(item)]
+    if not existing:
+        return
+    if path.is_dir() != is_folder and path.exists():
+        raise InputError(f"The output {path} exists and is a {'file' if is_folder else 'folder'}; give another name.")
+    if not overwrite and not (is_folder and not any(path.iterdir())):
+        raise InputError(f"The output {existing[0]} exists; give --overwrite (overwrite=True) to replace it.")
+    if is_folder and not all(item.is_file() and is_dicom_file(item) for item in path.iterdir()):
+        raise InputError(f"The folder {path} holds more than DICOM files and is not overwritten; give another name.")
+
+
+def _move_folder(content: Path, path: Path, temporary: Path) -> None:
+    """Put the finished folder in place; a former one is kept until then."""
+    former = temporary / "former"
+    if path.exists():
+        os.replace(path, former)
+    try:
+        os.replace(content, path)
+    except BaseException:
+        if former.exists():
+            os.replace(former, path)
+        raise
+
+
+def _writing_failed(path: Path, error: Exception) -> InputError:
+    """One sentence for what stopped the writing; SimpleITK's own text of many lines goes to the debug log."""
+    logger.debug("writing %s failed: %s", path, error)
+    code = getattr(error, "errno", None)
+    try:
+        free_bytes = shutil.disk_usage(path.parent).free
+    except OSError:
+        free_bytes = None
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return InputError(f"The folder {path.parent} of the output is not writable; choose another one.")
+    if code == errno.ENOSPC or (free_bytes is not None and free_bytes < 1 << 20):
+        return InputError(f"The output {path} could not be written: the disk is full.")
+    free = "" if free_bytes is None else f" ({free_bytes / 1e9:.1f} GB are free there)"
+    return InputError(f"The output {path} could not be written completely: look at the disk and its quota{free}.")
