@@ -1,0 +1,1 @@
+"""Evaluation: metrics, the benchmark authors' FBP, cases, the runner, tables and figures."""

@@ -1,0 +1,162 @@
+"""From a group of cases to what each method makes of its slices, beside all that they are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy
+import torch
+
+from ..ct.attenuation import attenuation_to_hu
+from ..device import to_array, to_tensor
+from ..errors import Cancelled, InputError
+from ..methods import get_method
+from ..methods.base import MetalAffectedScan
+from ..sinogram import metal_trace
+from ..tomography import get_projector
+from .benchmark_fbp import get_reconstruction
+from .cases import BENCHMARK_SPACING_MM, BenchmarkCases, BenchmarkGroup, VolumeGroup
+from .no_reference import MeasuringRegions, measuring_regions
+from .settings import UNCORRECTED, EvaluationSettings
+
+BENCHMARK_REFERENCE = "poly_CT"  # FBP of the metal-free polychromatic sinogram, by the same FBP as the methods
+VOLUME_REFERENCE = "truth"
+
+
+@dataclass(frozen=True)
+class SliceBeforeCorrection:
+    """One slice and its references; images (rows, columns) in HU, metal_mask bool, spacing_mm (rows, columns).
+
+    reference_hu: the primary reference, None for a real scan; image_hu: the benchmark's `image`, its secondary
+    reference.
+    """
+
+    slice_name: str
+    mask_name: str
+    fbp: str
+    uncorrected_hu: numpy.ndarray
+    metal_mask: numpy.ndarray
+    spacing_mm: tuple[float, float]
+    reference_name: str | None = None
+    reference_hu: numpy.ndarray | None = None
+    image_hu: numpy.ndarray | None = None
+    direction: numpy.ndarray | None = None
+
+    @cached_property
+    def regions(self) -> MeasuringRegions:
+        return measuring_regions(self.uncorrected_hu, self.metal_mask, self.spacing_mm)
+
+
+CorrectedSlices = Iterable[tuple[SliceBeforeCorrection, numpy.ndarray]]  # the slice and its corrected image (HU)
+
+
+def corrected_slices(
+    group: BenchmarkGroup | VolumeGroup,
+    methods: Sequence[str],
+    settings: EvaluationSettings,
+    progress: Callable[[float, str], None] | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
+    largest_metal_only: bool = False,
+) -> Iterator[tuple[str, CorrectedSlices]]:
+    """Yield (method, its corrected slices) for the methods in turn; each must be used up before the next is asked for.
+
+    progress is called with the fraction of the current method. largest_metal_only: of a volume just the slice with
+    most metal. Raises InputError for files that cannot be used, Cancelled when `is_cancelled()` is true.
+    """
+    if isinstance(group, BenchmarkGroup):
+        run = _BenchmarkRun(group, settings)
+    else:
+        run = _VolumeRun(group, settings, progress, is_cancelled, largest_metal_only)
+    for method in methods:
+        if is_cancelled is not None and is_cancelled():
+            raise Cancelled("The evaluation was cancelled.")
+        yield method, run.correct(method)
+
+
+class _BenchmarkRun:
+    """The cases of a benchmark group as a batch: sinograms are corrected, then reconstructed by every FBP asked for."""
+
+    def __init__(self, group: BenchmarkGroup, settings: EvaluationSettings):
+        cases: BenchmarkCases = group.load()
+        projector = get_projector(settings.device)
+        self.reconstructions = {fbp: get_reconstruction(fbp, settings.device) for fbp in settings.fbps}
+        with torch.inference_mode():
+            masks = to_tensor(cases.metal_masks, settings.device)
+            if settings.trace_source == "file":
+                trace = to_tensor(cases.file_traces, settings.device)
+            else:
+                trace = metal_trace(masks, projector)
+            sinograms = to_tensor(cases.metal_affected_sinograms, settings.device)
+            self.scan = MetalAffectedScan(sinograms, trace, masks, projector)
+            uncorrected = self._images_hu(self.scan.sinogram)
+            references = self._images_hu(to_tensor(cases.poly_sinogram[None], settings.device))
+        image_hu = attenuation_to_hu(cases.image.astype(numpy.float64))
+        self.slices = [
+            SliceBeforeCorrection(
+                slice_name=group.slice_name,
+                mask_name=name,
+                fbp=fbp,
+                uncorrected_hu=uncorrected[fbp][index],
+                metal_mask=cases.metal_masks[index],
+                spacing_mm=BENCHMARK_SPACING_MM,
+                reference_name=BENCHMARK_REFERENCE,
+                reference_hu=references[fbp][0],
+                image_hu=image_hu,
+            )
+            for fbp in settings.fbps
+            for index, name in enumerate(group.mask_names)
+        ]
+
+    def _images_hu(self, sinograms) -> dict[str, numpy.ndarray]:
+        return {
+            fbp: attenuation_to_hu(to_array(reconstruct(sinograms)).astype(numpy.float64))
+            for fbp, reconstruct in self.reconstructions.items()
+        }
+
+    def correct(self, method: str) -> CorrectedSlices:
+        if method == UNCORRECTED:
+            return [(one, one.uncorrected_hu) for one in self.slices]
+        with torch.inference_mode():
+            images = self._images_hu(get_method(method).correct(self.scan))
+        return list(zip(self.slices, (image for batch in images.values() for image in batch), strict=True))
+
+
+class _VolumeRun:
+    """The slices with metal of a volume, as `sslmar correct` corrects them, by the exact FBP in any case."""
+
+    def __init__(self, group: VolumeGroup, settings, progress, is_cancelled, largest_metal_only: bool):
+        self.volume, truth, metal_mask = group.load()
+        metal_pixels = metal_mask.sum(axis=(1, 2))
+        if not metal_pixels.any():
+            raise InputError(f"{group.volume_path} has no metal in its mask, so there is nothing to evaluate.")
+        if largest_metal_only:
+            metal_mask = metal_mask & (numpy.arange(len(metal_mask)) == metal_pixels.argmax())[:, None, None]
+        self.metal_mask = metal_mask
+        self.options = {"device": settings.device, "progress": progress, "is_cancelled": is_cancelled}
+        self.slices = {
+            int(number): SliceBeforeCorrection(
+                slice_name=f"{group.slice_name}:{number}",
+                mask_name=group.mask_name,
+                fbp="exact",
+                uncorrected_hu=self.volume.voxels_hu[number],
+                metal_mask=metal_mask[number],
+                spacing_mm=self.volume.spacing_mm[1:],
+                reference_name=None if truth is None else VOLUME_REFERENCE,
+                reference_hu=None if truth is None else truth.voxels_hu[number],
+                direction=self.volume.direction,
+            )
+            for number in numpy.flatnonzero(metal_mask.any(axis=(1, 2)))
+        }
+
+    def correct(self, method: str) -> CorrectedSlices:
+        from ..correction import reduce_metal_artifacts
+
+        corrected_hu = self.volume.voxels_hu
+        if method != UNCORRECTED:
+            result = reduce_metal_artifacts(
+                self.volume.voxels_hu, self.volume.spacing_mm, self.metal_mask, method, **self.options
+            )
+            corrected_hu = result.volume_hu
+        return [(one, corrected_hu[number]) for number, one in self.slices.items()]
