@@ -264,13 +264,26 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._showStatus(_("Cancelled; no volume was made."))
         else:
             try:
-                corrected = correction.addToScene(run.result())
+                result = run.result()
+                corrected = correction.addToScene(result)
             except Exception as error:
                 self._showError(error)
             else:
-                self._showStatus(_("Done: {name}").format(name=corrected.GetName()))
+                self._showStatus(self._summary(corrected, result.report))
                 slicer.util.setSliceViewerLayers(background=corrected)
         self._updatePanel()
+
+    def _summary(self, corrected, report):
+        """Say what was done, and what the library noticed about the volume."""
+        summary = _("Done: {name}. {corrected} of {slices} slices corrected, {metal:.1f} ml of metal, {seconds:.1f} s.")
+        summary = summary.format(
+            name=corrected.GetName(),
+            corrected=report.slices_corrected,
+            slices=report.slices,
+            metal=report.metal_volume_ml,
+            seconds=report.seconds,
+        )
+        return " ".join([summary, *report.warnings])
 
     def _dropRun(self):
         """Forget the run; one that is still going is told to stop, and what it returns is dropped."""
