@@ -82,6 +82,7 @@ def reduce_metal_artifacts(
     trace_dilation_bins: int = DEFAULT_TRACE_DILATION_BINS,
     batch_size: int | None = None,
     restore_metal: bool = True,
+    projector=None,
 ) -> CorrectionResult:
     """Reduce the metal artifacts of a CT volume. The input is never changed; the result is a new array of the same type.
 
@@ -96,6 +97,8 @@ def reduce_metal_artifacts(
     trace_dilation_bins: bins by which the metal trace is wider on both sides than the mask's own projection.
     batch_size: slices corrected at once; None chooses, and halves it where memory runs out.
     restore_metal: True puts the original values back inside the mask.
+    projector: a FanBeamProjector on the device, or what has its methods; None takes the benchmark's geometry, which the
+        learned methods need.
 
     Slices without metal, padding outside the field of view and (with restore_metal) the metal itself come back to the bit.
     Raises InputError for data or arguments that cannot be used, also where no metal is found; Cancelled.
@@ -124,7 +127,17 @@ def reduce_metal_artifacts(
 
     progress(0.01, "Preparing the projector")
     device = choose_device(device)
-    run = _SliceRun(volume_hu, metal_mask, spacing_mm, corrector, device, trace_dilation_bins, restore_metal, check_cancelled)
+    run = _SliceRun(
+        volume_hu,
+        metal_mask,
+        spacing_mm,
+        method=corrector,
+        device=device,
+        projector=projector,
+        trace_dilation_bins=trace_dilation_bins,
+        restore_metal=restore_metal,
+        check_cancelled=check_cancelled,
+    )
     corrected = volume_hu.copy()
     batch = int(batch_size or SLICES_PER_BATCH[device.split(":")[0]])
     done, changed_hu, largest_hu = 0, 0.0, 0.0
@@ -178,7 +191,19 @@ def reduce_metal_artifacts(
 class _SliceRun:
     """Corrects some slices of one volume: everything that stays the same from batch to batch."""
 
-    def __init__(self, volume_hu, metal_mask, spacing_mm, method, device, trace_dilation_bins, restore_metal, check_cancelled):
+    def __init__(
+        self,
+        volume_hu,
+        metal_mask,
+        spacing_mm,
+        *,
+        method,
+        device,
+        projector,
+        trace_dilation_bins,
+        restore_metal,
+        check_cancelled,
+    ):
         import_torch()
         from .ct.resampling import SliceGrid
         from .tomography.projector import get_projector
@@ -186,7 +211,7 @@ class _SliceRun:
         self.volume_hu, self.metal_mask, self.method, self.device = volume_hu, metal_mask, method, device
         self.trace_dilation_bins, self.restore_metal = trace_dilation_bins, restore_metal
         self.check_cancelled = check_cancelled
-        self.projector = get_projector(device)
+        self.projector = projector or get_projector(device)
         self.grid = SliceGrid(volume_hu.shape[1:], spacing_mm[1:], self.projector.geometry.image_shape[0])
         integer = numpy.issubdtype(volume_hu.dtype, numpy.integer)
         self.limits_hu = (numpy.iinfo if integer else numpy.finfo)(volume_hu.dtype)

@@ -53,13 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments) -> int:
-    from ..ct.reading_writing import read_mask, read_volume, refuse_output, write_text, write_volume
+    from ..ct.reading_writing import read_mask, read_volume, refuse_output, write_volume
+    from ..files import refuse_existing, write_text
 
     get_method(arguments.method)  # an unknown method is refused before anything is read
-    for path in (arguments.output, arguments.mask_output, arguments.report, arguments.figure):
-        if path is not None:
-            for source in filter(None, (arguments.input, arguments.mask)):
-                refuse_output(path, source, arguments.overwrite)
+    sources = [path for path in (arguments.input, arguments.mask) if path is not None]
+    refuse_output(arguments.output, sources, arguments.overwrite)
+    if arguments.mask_output is not None:
+        refuse_output(arguments.mask_output, sources, arguments.overwrite, kind="mask")
+    for path in filter(None, (arguments.report, arguments.figure)):
+        refuse_existing(path, arguments.overwrite)
     with progress_bar(arguments) as progress:
         progress(0.0, "Reading")
         volume = read_volume(arguments.input)
@@ -103,8 +106,9 @@ def _draw(path: Path, volume, result) -> None:
     figure_before_after(
         volume.voxels_hu[worst],
         result.volume_hu[worst],
+        result.metal_mask[worst],
         path,
-        metal_mask=result.metal_mask[worst],
-        spacing_mm=volume.spacing_mm[1:],
         title=f"slice {worst + 1}",
+        method_title=get_method(result.report.method).title,
+        spacing_mm=volume.spacing_mm[1:],
     )

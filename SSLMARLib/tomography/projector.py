@@ -84,6 +84,8 @@ class FanBeamProjector:
             raise InputError(
                 f"The data is on {values.device} and the projector on {self.device}: move the data, or make a projector there."
             )
+        if values.numel() == 0:
+            raise InputError("There is no slice to work on: the batch is empty.")
         leading = values.shape[:-2]
         with torch.autocast(self.device.type, enabled=False):
             flat = values.to(self.dtype).reshape(-1, *expected_shape)
@@ -113,8 +115,6 @@ class FanBeamProjector:
     def _in_passes(self, values, one_pass):
         with torch.autocast(self.device.type, enabled=False):
             parts = [one_pass(part) for part in values.to(self.dtype).split(self.slices_per_pass)]
-        if not parts:
-            raise InputError("There is no slice to work on: the batch is empty.")
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _fold(self, image):

@@ -1,0 +1,68 @@
+"""`sslmar bench`: how fast this computer is, as ratios to the same operations on ODL + ASTRA."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from .argument_types import positive_number
+from .console import progress_bar
+
+HELP = "Time the projector or the whole pipeline against the same operations on ODL + ASTRA (CPU)."
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("what", choices=("projector", "pipeline"), help="what to time")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    parser.add_argument("--slices", type=positive_number, default=8, help="slices of the pipeline's volume (default 8)")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+
+
+def run(arguments) -> int:
+    from ..errors import import_torch
+    from ..files import refuse_existing, write_text
+
+    if arguments.json is not None:
+        refuse_existing(arguments.json, arguments.overwrite)
+    import_torch()
+    from ..evaluation.timing import time_pipeline, time_projector
+
+    with progress_bar(arguments) as progress:
+        if arguments.what == "projector":
+            result = time_projector(progress)
+        else:
+            result = time_pipeline(*_pipeline_volume(int(arguments.slices)), progress=progress)
+    if arguments.json is not None:
+        write_text(json.dumps(result, indent=2) + "\n", arguments.json, arguments.overwrite)
+    sys.stdout.write(format_timings(result))
+    return 0
+
+
+def _pipeline_volume(slices: int):
+    """A 512 x 512 volume with metal in every slice; its content does not matter for the time."""
+    import numpy
+
+    y, x = numpy.mgrid[-1:1:512j, -1:1:512j]
+    body = numpy.where((x / 0.9) ** 2 + (y / 0.65) ** 2 < 1, 40.0, -1000.0)
+    body[(x - 0.4) ** 2 + y**2 < 0.02] = 800.0
+    metal = (x + 0.4) ** 2 + y**2 < 0.008
+    volume_hu = numpy.repeat(numpy.where(metal, 3000.0, body)[None], slices, axis=0).astype(numpy.int16)
+    return volume_hu, (2.0, 0.8, 0.8), numpy.repeat(metal[None], slices, axis=0)
+
+
+def format_timings(result: dict) -> str:
+    """The table that the terminal shows."""
+    lines = [f"{'operation':<12} {'batch':>5} {'ms/slice':>10} {'baseline':>10} {'ratio':>8}"]
+    for row in result["operations"]:
+        baseline = f"{row['baseline_ms_per_slice']:.0f}" if row["ratio"] else "-"
+        ratio = f"{row['ratio']:.1f}" if row["ratio"] else "-"
+        lines.append(f"{row['operation']:<12} {row['batch']:>5} {row['ms_per_slice']:>10.1f} {baseline:>10} {ratio:>8}")
+    lines.append(f"baseline: {result['baseline'] or 'absent. ' + result['baseline_absent']}; {result['threads']} threads")
+    if "build_seconds" in result:
+        lines.append(
+            f"operators for inference: built in {result['build_seconds']:.1f} s, buffers {result['inference_buffer_mb']:.0f} MB"
+        )
+    if result["peak_memory_mb"]:
+        lines.append(f"peak memory of this process: {result['peak_memory_mb']:.0f} MB")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,194 @@
+"""Timings: our projector and our pipeline against the same operations on ODL + ASTRA's CPU code, in one run.
+
+Machines differ and are busy with other things, so what is claimed is the ratio of two medians whose runs took turns.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy
+import torch
+
+from .._version import __version__
+from ..errors import MissingPackageError
+from ..tomography.geometry import FanBeamGeometry, import_odl
+from ..tomography.projector import FanBeamProjector
+
+BATCHES = (1, 8, 32)
+REPEATS = 5
+BASELINE_REPEATS = 3
+
+
+class ODLAstraProjector:
+    """`project`, `backproject` and `fbp` of ODL with ASTRA's CPU code, one slice after the other: the baseline.
+
+    Its FBP is ODL's own `fbp_op`, which has no fan-beam weights. Raises MissingPackageError where ASTRA is absent.
+    """
+
+    def __init__(self, geometry: FanBeamGeometry):
+        odl, tomo = import_odl()
+        if not tomo.ASTRA_AVAILABLE:
+            raise MissingPackageError("ASTRA is not installed (`pip install astra-toolbox`), so there is no baseline.")
+        import astra
+
+        self.name = f"ODL {odl.__version__} + ASTRA {astra.__version__} CPU"
+        self.geometry, self.dtype, self.device = geometry, torch.float32, torch.device("cpu")
+        self.transform = tomo.RayTransform(geometry.odl_image_space(), geometry.odl_geometry(), impl="astra_cpu")
+        self._tomo = tomo
+
+    @cached_property
+    def _fbp_operator(self):
+        return self._tomo.fbp_op(self.transform)
+
+    def project(self, image: torch.Tensor) -> torch.Tensor:
+        """(..., rows, columns) -> (..., views, bins)"""
+        return self._each(self.transform, image)
+
+    def backproject(self, sinogram: torch.Tensor) -> torch.Tensor:
+        """(..., views, bins) -> (..., rows, columns), in ODL's scaling."""
+        return self._each(self.transform.adjoint, sinogram)
+
+    def fbp(self, sinogram: torch.Tensor) -> torch.Tensor:
+        """(..., views, bins) -> (..., rows, columns) in 1/cm"""
+        return self._each(self._fbp_operator, sinogram)
+
+    @staticmethod
+    def _each(operator, batch):
+        flat = batch.reshape(-1, *batch.shape[-2:]).numpy()
+        results = [torch.from_numpy(numpy.array(operator(one).asarray())) for one in flat]
+        return torch.stack(results).view(*batch.shape[:-2], *results[0].shape)
+
+
+def time_projector(progress: Callable[[float, str], None] = lambda fraction, message: None) -> dict:
+    """Median ms a slice of P, its adjoint and FBP on the CPU for batches of 1, 8 and 32, beside the baseline's.
+
+    Returns what `sslmar bench projector --json` writes; `baseline` is None, with `baseline_absent` saying why, without ASTRA.
+    """
+    geometry = FanBeamGeometry()
+    import_odl()
+    progress(0.0, "Building the operators")
+    start = time.perf_counter()
+    projector = FanBeamProjector(geometry)
+    projector.fbp(projector.project(torch.zeros(1, *geometry.image_shape)))
+    build_seconds = time.perf_counter() - start
+    result = {
+        "version": __version__,
+        "threads": torch.get_num_threads(),
+        "build_seconds": build_seconds,
+        "inference_buffer_mb": projector.buffer_bytes() / 1e6,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    baseline, result["baseline_absent"] = _baseline(geometry)
+    result["baseline"] = baseline.name if baseline else None
+    torch.manual_seed(0)
+    images = torch.rand(max(BATCHES), *geometry.image_shape)
+    sinograms = projector.project(images)
+    projector.backproject(sinograms[:1])
+    operations = [("project", images), ("backproject", sinograms), ("fbp", sinograms)]
+    result["operations"] = []
+    for number, (name, data) in enumerate(operations):
+        ours_runs = {batch: [] for batch in BATCHES}
+        baseline_runs = []
+        for repeat in range(REPEATS):
+            progress((number + repeat / REPEATS) / len(operations), f"Timing {name}")
+            for batch in BATCHES:
+                ours_runs[batch].append(_milliseconds(getattr(projector, name), data[:batch]) / batch)
+            if baseline and repeat <= BASELINE_REPEATS:
+                baseline_runs.append(_milliseconds(getattr(baseline, name), data[:1]))
+        for batch in BATCHES:
+            ours = statistics.median(ours_runs[batch][1:])  # the first run warms up
+            theirs = statistics.median(baseline_runs[1:]) if baseline else None
+            result["operations"].append(
+                {
+                    "operation": name,
+                    "batch": batch,
+                    "ms_per_slice": ours,
+                    "baseline_ms_per_slice": theirs,
+                    "ratio": theirs / ours if baseline else None,
+                }
+            )
+    return result
+
+
+def time_pipeline(
+    volume_hu: numpy.ndarray,
+    spacing_mm,
+    metal_mask: numpy.ndarray,
+    methods=("li", "nmar"),
+    progress: Callable[[float, str], None] = lambda fraction, message: None,
+) -> dict:
+    """Seconds a slice of `reduce_metal_artifacts` on the CPU, and of the same steps with the baseline's projector.
+
+    volume_hu, metal_mask: (slices, rows, columns), metal in every slice; the projector is built before the clock starts. Returns what
+    `sslmar bench pipeline --json` writes.
+    """
+    from ..correction import reduce_metal_artifacts
+    from ..tomography.projector import get_projector
+
+    projector = get_projector("cpu")
+    baseline, absent = _baseline(projector.geometry)
+    result = {
+        "version": __version__,
+        "threads": torch.get_num_threads(),
+        "baseline": baseline.name if baseline else None,
+        "baseline_absent": absent,
+        "slices": len(volume_hu),
+        "matrix": list(volume_hu.shape[1:]),
+        "operations": [],
+    }
+    for number, method in enumerate(methods):
+
+        def run(slices, engine, method=method):
+            part = slice(0, slices)
+            return reduce_metal_artifacts(
+                volume_hu[part], spacing_mm, metal_mask[part], method, "cpu", projector=engine
+            )
+
+        run(1, projector)
+        ours, theirs = [], []
+        for repeat in range(BASELINE_REPEATS):
+            progress((number + repeat / BASELINE_REPEATS) / len(methods), f"Timing {method}")
+            ours.append(_milliseconds(run, len(volume_hu), projector) / len(volume_hu))
+            if baseline:
+                theirs.append(_milliseconds(run, 1, baseline))
+        mine, other = statistics.median(ours), statistics.median(theirs) if baseline else None
+        result["operations"].append(
+            {
+                "operation": method,
+                "batch": len(volume_hu),
+                "ms_per_slice": mine,
+                "baseline_ms_per_slice": other,
+                "ratio": other / mine if baseline else None,
+            }
+        )
+    result["peak_memory_mb"] = peak_memory_mb()
+    return result
+
+
+def peak_memory_mb() -> float | None:
+    """The largest memory that this process ever held, in MB; None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def _baseline(geometry) -> tuple[ODLAstraProjector | None, str | None]:
+    try:
+        return ODLAstraProjector(geometry), None
+    except MissingPackageError as error:
+        return None, str(error)
+
+
+def _milliseconds(function, *arguments) -> float:
+    start = time.perf_counter()
+    function(*arguments)
+    return (time.perf_counter() - start) * 1000
