@@ -20,11 +20,16 @@ class Rig:
         self.scene, self.subject_hierarchy_plugins = start_scene()
         self.packaging = scripted_module.Packaging()
         self._application = None
+        self._panel_parents = []
         parameter_node.publish()
         scripted_module.publish(self.packaging)
 
     def clear(self) -> None:
-        """Empty the scene, singletons too, and put every switch back."""
+        """Close all panels, empty the scene, singletons too, and put every switch back."""
+        while self._panel_parents:
+            parent = self._panel_parents.pop()
+            parent.setMRMLScene(None)
+            parent.deleteLater()
         self.subject_hierarchy_plugins.enabled = True
         self.packaging.reset()
         self.scene.Clear(True)
@@ -50,6 +55,7 @@ class Rig:
     def open_panel(self, module):
         """Make the widget of a loaded module in a parent of its own, as when a user chooses the module."""
         parent = self._widgets.make_panel_parent(self.scene)
+        self._panel_parents.append(parent)
         widget = getattr(module, f"{module.__name__}Widget")(parent)
         widget.setup()
         parent.isEntered = True

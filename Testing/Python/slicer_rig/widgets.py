@@ -96,7 +96,7 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
     def __init__(self, parent=None):
         super().__init__(parent)
         self._types, self._scene, self._none, self._none_display, self._subclasses = [], None, False, "None", True
-        self._add, self._remove = True, True
+        self._add, self._remove, self._observers = True, True, []
         self.currentIndexChanged.connect(lambda index: self.currentNodeChanged.emit(self.currentNode()))
 
     nodeTypes = _stored("QStringList", "_types")
@@ -107,10 +107,15 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
     removeEnabled = _stored(bool, "_remove")
 
     def setMRMLScene(self, scene):
-        self._scene = scene
-        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent):
-            scene.AddObserver(event, lambda caller, event: self._refresh())
-        self._refresh()
+        """Follow a scene, or None."""
+        if scene is not self._scene:
+            for tag in self._observers:
+                self._scene.RemoveObserver(tag)
+            self._scene, self._observers = scene, []
+            if scene is not None:
+                events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent)
+                self._observers = [scene.AddObserver(event, lambda *_: self._refresh()) for event in events]
+                self._refresh()
 
     def currentNode(self):
         return self._scene.GetNodeByID(self.currentData()) if self._scene is not None and self.currentData() else None
