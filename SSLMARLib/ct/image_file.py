@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -54,46 +53,73 @@ def refuse_unreadable(path: Path) -> None:
         raise InputError(f"{path} cannot be read: permission denied.")
 
 
+def refuse_not_finite(path: Path, count: int) -> None:
+    """Raise InputError unless the count of voxels that are NaN or infinite is 0."""
+    if count:
+        raise InputError(
+            f"{path} has {count} voxels that are NaN or infinite; replace them first, for example by -1024 HU."
+        )
+
+
 def read_image_file(path: Path) -> CTVolume:
     """Read a file whose suffix is known. Raises InputError: damaged or incomplete, 4D, color, complex."""
-    suffix = known_suffix(path)
-    format_name, reader_name = FORMATS[suffix]
+    format_name, reader_name = FORMATS[known_suffix(path)]
     damaged = InputError(f"{path} cannot be read as {format_name}: the file is damaged, incomplete or of another type.")
-    header = None
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(quiet_simple_itk())
-        readable_path = path
+    with quiet_simple_itk():
         if format_name == "NIfTI":
-            header = nifti.read_header(path)
-            if header is None or not nifti.is_complete(path, header):
+            volume = _read_nifti(path)
+            if volume is None:
                 raise damaged
-            if header.is_sheared:
-                readable_path = stack.enter_context(nifti.copy_without_orientation(path))
-        reader = SimpleITK.ImageFileReader()
-        reader.SetImageIO(reader_name)
-        reader.SetFileName(os.fspath(readable_path))
+            return volume
         try:
-            reader.ReadImageInformation()
-            _refuse_unsuitable(path, reader)
+            reader = _open_image(path, reader_name)
+            kind = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
+            _refuse_unsuitable(path, reader.GetSize(), reader.GetNumberOfComponents(), "complex" in kind)
+            if reader.GetDimension() > 3:
+                reader.SetExtractSize([*reader.GetSize()[:3], *([0] * (reader.GetDimension() - 3))])
             image = reader.Execute()
         except RuntimeError:
             raise damaged from None
-    volume = image_to_volume(image, metadata_of(image, header))
-    if header is not None:
-        voxels = nifti.integers_where_stored_as_integers(volume.voxels_hu, header)
-        volume = replace(volume, voxels_hu=voxels, **(header.sheared_geometry() if header.is_sheared else {}))
-    return volume
+    keys = [key for key in image.GetMetaDataKeys() if not key.startswith(("ITK_", "NRRD_"))]
+    return image_to_volume(image, {key: image.GetMetaData(key) for key in keys})
 
 
-def _refuse_unsuitable(path: Path, reader: SimpleITK.ImageFileReader) -> None:
-    """Refuse what is no single scalar volume, before its voxels are read; a fourth axis of length 1 is dropped."""
-    size = reader.GetSize()
-    pixel_type = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
-    if "complex" in pixel_type:
-        raise InputError(f"{path} holds complex numbers ({pixel_type}), not Hounsfield units.")
-    if reader.GetNumberOfComponents() != 1:
+def _read_nifti(path: Path) -> CTVolume | None:
+    """The voxels as `nifti` reads them, with SimpleITK's geometry where the axes are at right angles; None if damaged."""
+    header = nifti.read_header(path)
+    if header is None:
+        return None
+    code = header.data_type_code
+    _refuse_unsuitable(path, header.lengths, nifti.COMPONENTS.get(code, 1), code in nifti.COMPLEX_TYPES)
+    voxels = nifti.read_voxels(path, header)
+    if voxels is None:
+        return None
+    if header.is_sheared:
+        geometry = header.sheared_geometry()
+    else:
+        try:
+            geometry = geometry_of(_open_image(path, FORMATS[".nii"][1]))
+        except RuntimeError:
+            return None
+    dimensions = 2 if len(header.lengths) == 2 else 3
+    return CTVolume(voxels, **geometry, metadata=header.metadata(), dimensions=dimensions)
+
+
+def _open_image(path: Path, reader_name: str) -> SimpleITK.ImageFileReader:
+    reader = SimpleITK.ImageFileReader()
+    reader.SetImageIO(reader_name)
+    reader.SetFileName(os.fspath(path))
+    reader.ReadImageInformation()
+    return reader
+
+
+def _refuse_unsuitable(path: Path, size: tuple[int, ...], components: int, is_complex: bool) -> None:
+    """Refuse what is no single scalar volume, before its voxels are read; a fourth axis of length 1 is no fault."""
+    if is_complex:
+        raise InputError(f"{path} holds complex numbers, not Hounsfield units.")
+    if components != 1:
         raise InputError(
-            f"{path} holds {reader.GetNumberOfComponents()} values in each voxel (a color or vector image); "
+            f"{path} holds {components} values in each voxel (a color or vector image); "
             "give a CT volume with one value in Hounsfield units in each voxel."
         )
     if any(length != 1 for length in size[3:]):
@@ -101,28 +127,27 @@ def _refuse_unsuitable(path: Path, reader: SimpleITK.ImageFileReader) -> None:
             f"{path} is a {len(size)}D volume of {describe_size(size[::-1])} voxels; correct it frame by frame, "
             "each frame as a 3D volume in a file of its own."
         )
-    if len(size) > 3:
-        reader.SetExtractSize([*size[:3], *([0] * (len(size) - 3))])
 
 
-def metadata_of(image: SimpleITK.Image, header: nifti.Header | None = None) -> dict[str, str]:
-    """The header entries worth writing again: a user's own, and of NIfTI's the description and orientation codes."""
-    if header is not None:
-        return header.metadata()
-    keys = [key for key in image.GetMetaDataKeys() if not key.startswith(("ITK_", "NRRD_"))]
-    return {key: image.GetMetaData(key) for key in keys}
+def geometry_of(image: SimpleITK.Image | SimpleITK.ImageFileReader) -> dict:
+    """Spacing, origin and direction, named as CTVolume's fields; a third axis is added to an image of two."""
+    dimensions = image.GetDimension()
+    axes = min(dimensions, 3)
+    direction = numpy.eye(3)
+    direction[:axes, :axes] = numpy.array(image.GetDirection()).reshape(dimensions, dimensions)[:axes, :axes]
+    return {
+        "spacing_mm": (*image.GetSpacing(), 1.0)[:3][::-1],
+        "origin_mm": (*image.GetOrigin(), 0.0)[:3],
+        "direction": direction,
+    }
 
 
 def image_to_volume(image: SimpleITK.Image, metadata: dict[str, str] | None = None) -> CTVolume:
     """A scalar SimpleITK image of two or three dimensions as a CTVolume; two dimensions become one slice."""
     voxels = SimpleITK.GetArrayFromImage(image)
-    spacing, origin = image.GetSpacing(), image.GetOrigin()
     dimensions = image.GetDimension()
-    direction = numpy.eye(3)
-    direction[:dimensions, :dimensions] = numpy.array(image.GetDirection()).reshape(dimensions, dimensions)
-    if dimensions == 2:
-        voxels, spacing, origin = voxels[numpy.newaxis], (*spacing, 1.0), (*origin, 0.0)
-    return CTVolume(voxels, spacing[::-1], origin, direction, metadata or {}, dimensions)
+    voxels = voxels[numpy.newaxis] if dimensions == 2 else voxels
+    return CTVolume(voxels, **geometry_of(image), metadata=metadata or {}, dimensions=dimensions)
 
 
 def volume_to_image(volume: CTVolume) -> SimpleITK.Image:

@@ -1,19 +1,20 @@
-"""What SimpleITK leaves open in NIfTI-1 files: sheared axes, incomplete files, integer types, codes of the header.
+"""NIfTI-1 files, where SimpleITK alone is not enough: it writes them and reads their geometry, but
 
-SimpleITK reads and writes the voxels. It refuses or straightens the sheared axes of a tilted gantry, reads a file that
-ends too early without a word, and turns integers with an offset into float; here the 348 bytes of the header are
-looked at for these. Field offsets: the NIfTI-1 standard, nifti1.h.
+- of `scan.nii.gz` beside a `scan.nii` it reads the voxels of the latter;
+- a file that ends too early, or is written to a full disk, raises no error;
+- NaN becomes 0, and integers with an offset (unsigned CT) become float;
+- the sheared axes of a tilted gantry are refused or straightened.
+
+Field offsets and codes of the header: the NIfTI-1 standard, nifti1.h.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gzip
+import math
 import os
 import struct
-import tempfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,12 @@ CODE_FIELDS = {"qform_code": 252, "sform_code": 254}
 METADATA_KEYS = (*TEXT_FIELDS, *CODE_FIELDS)
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 SCANNER_OR_ALIGNED = (1, 2)
+DATA_TYPES = {
+    **{2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8"},
+    **{256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"},
+}
+COMPLEX_TYPES = (32, 1792, 2048)
+COMPONENTS = {128: 3, 2304: 4}  # RGB, RGBA
 
 
 @dataclass(frozen=True)
@@ -44,13 +51,31 @@ class Header:
         return struct.unpack_from(self.byte_order + code, self.content, offset)
 
     @property
+    def lengths(self) -> tuple[int, ...]:
+        """The length of each axis, the fastest first."""
+        dimensions, *lengths = self.values("8h", 40)
+        return tuple(max(length, 1) for length in lengths[: max(dimensions, 0)])
+
+    @property
+    def data_type_code(self) -> int:
+        return self.values("h", 70)[0]
+
+    @property
+    def components(self) -> int:
+        """Values in each voxel: colors, or the fifth axis, on which NIfTI keeps vectors."""
+        lengths = self.lengths
+        vector = lengths[4] if len(lengths) == 5 and lengths[3] == 1 else 1
+        return vector * COMPONENTS.get(self.data_type_code, 1)
+
+    @property
     def expected_bytes(self) -> int:
         """What the uncompressed file must hold at least."""
-        dimensions, *lengths = self.values("8h", 40)
-        voxels = int(numpy.prod([max(length, 1) for length in lengths[: max(dimensions, 0)]], dtype=numpy.int64))
         (bits,) = self.values("h", 72)
-        (offset,) = self.values("f", 108)
-        return int(offset) + voxels * bits // 8
+        return self.data_offset + math.prod(self.lengths) * bits // 8
+
+    @property
+    def data_offset(self) -> int:
+        return max(int(self.values("f", 108)[0]), HEADER_BYTES)
 
     def sform(self) -> numpy.ndarray:
         """(3, 4): from column, row, slice index to LPS and mm."""
@@ -111,47 +136,47 @@ def read_header(path: Path) -> Header | None:
     return None
 
 
-def is_complete(path: Path, header: Header) -> bool:
-    """Whether all voxels are there; a compressed file is unpacked once for that, which also checks its check sum."""
-    size = 0
+def read_voxels(path: Path, header: Header) -> numpy.ndarray | None:
+    """(slices, rows, columns), or None if the file is damaged, ends early or has a data type without name.
+
+    The type is the file's; integers with a slope or offset become int16 or int32 if both are whole, else float32.
+    """
+    if header.data_type_code not in DATA_TYPES or header.expected_bytes <= header.data_offset:
+        return None
+    shape = (*header.lengths, 1, 1)[:3][::-1]
     try:
         with _open(path) as file:
-            if not isinstance(file, gzip.GzipFile):
-                return os.path.getsize(path) >= header.expected_bytes
-            while chunk := file.read(CHUNK_BYTES):
-                size += len(chunk)
+            if not isinstance(file, gzip.GzipFile) and os.path.getsize(path) < header.expected_bytes:
+                return None
+            voxels = numpy.empty(shape, header.byte_order + DATA_TYPES[header.data_type_code])
+            file.seek(header.data_offset)
+            content = memoryview(voxels).cast("B")
+            while len(content):
+                if not (count := file.readinto(content[: 16 * CHUNK_BYTES])):
+                    return None
+                content = content[count:]
+            while file.read(CHUNK_BYTES):  # the sum at the end of a compressed file is checked when all is read
+                pass
     except (OSError, EOFError, zlib.error):
-        return False
-    return size >= header.expected_bytes
-
-
-@contextlib.contextmanager
-def copy_without_orientation(path: Path) -> Iterator[Path]:
-    """A temporary uncompressed copy whose orientation codes are 0, so that SimpleITK reads sheared axes at all."""
-    with tempfile.TemporaryDirectory() as folder, _open(path) as source:
-        copy = Path(folder) / "volume.nii"
-        with open(copy, "wb") as target:
-            header = bytearray(source.read(HEADER_BYTES))
-            for offset in CODE_FIELDS.values():
-                struct.pack_into("<h", header, offset, 0)
-            target.write(header)
-            while chunk := source.read(CHUNK_BYTES):
-                target.write(chunk)
-        yield copy
-
-
-def integers_where_stored_as_integers(voxels: numpy.ndarray, header: Header) -> numpy.ndarray:
-    """Integers again, where the file holds integers and a whole slope and offset (unsigned CT with offset -1024)."""
+        return None
+    voxels = voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
     slope, offset = header.values("2f", 112)
-    stored_as_integer = header.values("h", 70)[0] in (2, 4, 8, 256, 512, 768)
-    whole = numpy.isfinite([slope, offset]).all() and slope == round(slope) and offset == round(offset)
-    if voxels.dtype.kind != "f" or not stored_as_integer or not whole:
-        return voxels
-    for data_type in (numpy.int16, numpy.int32):
-        limits = numpy.iinfo(data_type)
-        if voxels.min() >= limits.min and voxels.max() <= limits.max:
-            return voxels.astype(data_type)
-    return voxels
+    if (slope, offset) == (1, 0) or slope == 0 or not math.isfinite(slope) or not math.isfinite(offset):
+        return voxels  # a slope of 0 means that there is none
+    return _rescaled(voxels, slope, offset)
+
+
+def _rescaled(voxels: numpy.ndarray, slope: float, offset: float) -> numpy.ndarray:
+    """Stored values times slope plus offset, as whole numbers where they are."""
+    if voxels.dtype.kind in "iu" and slope == round(slope) and offset == round(offset):
+        ends = [int(end) * round(slope) + round(offset) for end in (voxels.min(), voxels.max())]
+        for data_type in (numpy.int16, numpy.int32):
+            limits = numpy.iinfo(data_type)
+            if limits.min <= min(ends) and max(ends) <= limits.max:
+                values = voxels.astype(numpy.int64)
+                return (values * round(slope) + round(offset)).astype(data_type)
+    values = voxels.astype(numpy.float64) * slope + offset
+    return values if voxels.dtype.itemsize == 8 else values.astype(numpy.float32)
 
 
 def write(image: SimpleITK.Image, volume: CTVolume, path: Path) -> None:

@@ -20,7 +20,7 @@ import numpy
 from ..errors import InputError
 from .dicom import is_dicom_file, read_dicom
 from .dicom_writing import write_dicom_folder
-from .image_file import FORMATS, known_suffix, read_image_file, refuse_unreadable, write_image_file
+from .image_file import FORMATS, known_suffix, read_image_file, refuse_not_finite, refuse_unreadable, write_image_file
 from .volume import GEOMETRY_TOLERANCE_MM, CTVolume, describe_size
 
 logger = logging.getLogger(__name__)
@@ -34,15 +34,7 @@ def read_volume(path: str | os.PathLike) -> CTVolume:
 
     Raises InputError for a file that is missing, damaged, of unknown type, 4D, color, or has NaN or infinite voxels.
     """
-    volume = _read(Path(path))
-    voxels = volume.voxels_hu
-    if voxels.dtype.kind == "f":
-        not_finite = sum(int(plane.size - numpy.count_nonzero(numpy.isfinite(plane))) for plane in voxels)
-        if not_finite:
-            raise InputError(
-                f"{path} has {not_finite} voxels that are NaN or infinite; replace them first, for example by -1024 HU."
-            )
-    return volume
+    return _read(Path(path))
 
 
 def read_mask(path: str | os.PathLike, like: CTVolume) -> numpy.ndarray:
@@ -61,8 +53,6 @@ def read_mask(path: str | os.PathLike, like: CTVolume) -> numpy.ndarray:
             f"The mask {path} lies elsewhere than the volume (corners more than {GEOMETRY_TOLERANCE_MM} mm apart): "
             f"mask {mask.describe_geometry()}; volume {like.describe_geometry()}; resample the mask on its grid."
         )
-    if mask.voxels_hu.dtype.kind == "f" and not all(numpy.isfinite(plane).all() for plane in mask.voxels_hu):
-        raise InputError(f"The mask {path} has voxels that are NaN or infinite.")
     return mask.voxels_hu != 0
 
 
@@ -76,6 +66,8 @@ def write_volume(
     """
     path = Path(path)
     _refuse_suffix(path, is_dicom=bool(volume.dicom_files))
+    if any(_is_inside(Path(file), path) for file in volume.dicom_files):
+        raise InputError(f"The output {path} is the input itself; give another name.")
     _refuse_place(path, overwrite, is_folder=known_suffix(path) is None)
     with _temporary_folder_beside(path) as temporary:
         suffix = known_suffix(path)
@@ -87,7 +79,7 @@ def write_volume(
         else:
             content = temporary / (path.name[: -len(suffix)] + suffix)
             write_image_file(volume, content)
-            for item in temporary.iterdir():
+            for item in list(temporary.iterdir()):
                 if item != content:  # the data file of a detached header, which names it
                     os.replace(item, path.parent / item.name)
             os.replace(content, path)
@@ -112,7 +104,7 @@ def refuse_output(
     input_paths = [Path(path) for path in input_paths]
     output_files = {_real(item) for item in _files_of(output_path)}
     for input_path in input_paths:
-        if output_files & {_real(item) for item in _files_of(input_path)}:
+        if output_files & {_real(item) for item in _files_of(input_path)} or _is_inside(input_path, output_path):
             raise InputError(f"The output {output_path} is the input itself; give another name.")
     is_dicom = kind == "volume" and bool(input_paths) and _is_dicom(input_paths[0])
     _refuse_suffix(output_path, is_dicom)
@@ -134,14 +126,18 @@ def _temporary_folder_beside(path: Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> CTVolume:
-    if path.is_dir():
-        return read_dicom(path)
-    refuse_unreadable(path)
-    if known_suffix(path):
-        return read_image_file(path)
-    if is_dicom_file(path):
-        return read_dicom(path)
-    raise InputError(f"{path} is of no known type; give {READABLE}.")
+    if not path.is_dir():
+        refuse_unreadable(path)
+    if not path.is_dir() and known_suffix(path):
+        volume = read_image_file(path)
+    elif _is_dicom(path):
+        volume = read_dicom(path)
+    else:
+        raise InputError(f"{path} is of no known type; give {READABLE}.")
+    if volume.voxels_hu.dtype.kind == "f":
+        finite = sum(int(numpy.count_nonzero(numpy.isfinite(plane))) for plane in volume.voxels_hu)
+        refuse_not_finite(path, volume.voxels_hu.size - finite)
+    return volume
 
 
 def _is_dicom(path: Path) -> bool:
@@ -150,6 +146,10 @@ def _is_dicom(path: Path) -> bool:
 
 def _real(path: Path) -> str:
     return os.path.normcase(os.path.realpath(path))
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return _real(folder) in (_real(parent) for parent in Path(os.path.abspath(path)).parents)
 
 
 def _files_of(path: Path) -> list[Path]:

@@ -74,10 +74,11 @@ def segment_metal(
         kept &= voxels_per_component > 1
     kept[0] = False
     if not kept.any():
+        largest = voxels_per_component.max()
         raise InputError(
-            f"No metal found: all that reaches {threshold_hu:g} HU (the maximum is {voxels_hu.max():g} HU) is specks "
-            f"of at most {voxels_per_component.max()} voxels ({voxels_per_component.max() * voxel_mm3:.3g} mm3), and single "
-            f"voxels or less than {smallest_component_mm3:g} mm3 count as noise; lower the threshold or that size."
+            f"No metal found: all that reaches {threshold_hu:g} HU (maximum {voxels_hu.max():g} HU) is specks of at "
+            f"most {largest} voxels, {largest * voxel_mm3:.3g} mm3, and single voxels or less than "
+            f"{smallest_component_mm3:g} mm3 count as noise; lower the threshold or that size."
         )
     mask = numpy.zeros(voxels_hu.shape, dtype=bool)
     mask[box] = kept[labels]
