@@ -29,6 +29,7 @@ DEFAULT_METHOD = "nmar"
 DEFAULT_THRESHOLD_HU = 2000.0
 DEFAULT_TRACE_DILATION_BINS = 1
 SLICES_PER_BATCH = {"cpu": 8, "cuda": 16}
+LARGEST_METAL_SHARE = 0.5  # of a slice; the largest hip endoprostheses cover some percent
 LOWEST_HU = -1024.0  # a correction makes nothing darker than a scanner can store
 
 
@@ -122,6 +123,7 @@ def reduce_metal_artifacts(
         metal_mask = segment_metal(volume_hu, spacing_mm, threshold_hu, dilation_mm=mask_dilation_mm, **options)
     else:
         metal_mask = check_mask(metal_mask, volume_hu.shape)
+    check_metal_share(metal_mask)
     metal_slices = numpy.flatnonzero(metal_mask.any(axis=(1, 2)))
     check_cancelled()
 
@@ -240,7 +242,9 @@ class _SliceRun:
         if self.restore_metal:
             keep |= mask
         result = original + difference_hu
-        lowest_hu = max(float(self.limits_hu.min), min(LOWEST_HU, float(original[~keep].min(initial=LOWEST_HU))))
+        measured = original[~keep]
+        lowest_hu = min(LOWEST_HU, float(measured.min())) if measured.size else LOWEST_HU
+        lowest_hu = max(lowest_hu, float(self.limits_hu.min))
         numpy.clip(result, lowest_hu, float(self.limits_hu.max), out=result)
         if numpy.issubdtype(original.dtype, numpy.integer):
             numpy.rint(result, out=result)
@@ -284,6 +288,17 @@ def check_mask(metal_mask, shape) -> numpy.ndarray:
     if not metal_mask.any():
         raise InputError("The metal mask is empty: there is nothing to correct; mark the metal in it, or use a threshold.")
     return metal_mask
+
+
+def check_metal_share(metal_mask: numpy.ndarray) -> None:
+    """InputError where metal covers so much of a slice that nothing is left to correct from."""
+    share = metal_mask.mean(axis=(1, 2))
+    worst = int(share.argmax())
+    if share[worst] > LARGEST_METAL_SHARE:
+        raise InputError(
+            f"Metal covers {100 * share[worst]:.0f} % of slice {worst + 1}: nothing is left there to correct from, so check the "
+            "metal mask or raise the threshold."
+        )
 
 
 def looks_like_hu(volume_hu: numpy.ndarray) -> bool:

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy
 import torch
 
-SMALLEST_METAL_COVERAGE = 0.15  # of one slice pixel, spread over the grid: no single metal pixel is lost between grid pixels
+SMALLEST_METAL_COVERAGE = 0.05  # of a slice pixel: what a metal pixel reaches on the grid counts as metal
 
 
 class SliceGrid:

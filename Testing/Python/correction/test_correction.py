@@ -1,0 +1,227 @@
+"""The slice loop: what must not change does not, what is bad is refused, progress and cancelling work."""
+
+from __future__ import annotations
+
+import json
+
+import numpy
+import pytest
+
+import SSLMARLib
+from SSLMARLib import correction
+from SSLMARLib.errors import Cancelled, InputError
+
+SPACING_MM = (3.0, 3.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    "options, spacing_mm",
+    [
+        ({}, SPACING_MM),
+        ({"dtype": numpy.float32}, SPACING_MM),
+        ({"dtype": numpy.float64, "shape": (1, 100, 90)}, SPACING_MM),
+        ({"dtype": numpy.int32, "shape": (3, 256, 256)}, (1.0, 1.5, 1.5)),
+        ({"shape": (3, 512, 512)}, (1.0, 0.7, 0.7)),
+        ({"shape": (3, 1024, 1024)}, (0.5, 0.35, 0.35)),
+        ({"shape": (3, 300, 200)}, (2.0, 0.8, 1.7)),
+        ({"padding": -1024}, SPACING_MM),
+        ({"padding": -2000}, SPACING_MM),
+        ({"padding": -3024, "dtype": numpy.float32}, SPACING_MM),
+        ({"metal": (0.99, 0.0)}, SPACING_MM),
+    ],
+)
+@pytest.mark.parametrize("method", ["li", "nmar"])
+def test_what_must_not_change_does_not(make_scan, options, spacing_mm, method):
+    volume, mask = make_scan(spacing_mm=spacing_mm, **options)
+    before = volume.copy()
+    result = SSLMARLib.reduce_metal_artifacts(volume, spacing_mm, method=method)
+    assert (volume == before).all()
+    assert result.volume_hu.dtype == volume.dtype and result.volume_hu.shape == volume.shape
+    assert result.volume_hu is not volume
+    untouched = ~mask.any(axis=(1, 2))
+    assert (result.volume_hu[untouched] == volume[untouched]).all()
+    assert (result.volume_hu[result.metal_mask] == volume[result.metal_mask]).all()
+    if options.get("padding"):
+        padded = make_scan(spacing_mm=spacing_mm, **(options | {"padding": 30000}))[0] == 30000
+        assert padded.any() and (result.volume_hu[padded] == options["padding"]).all()
+    assert (result.volume_hu[~untouched] != volume[~untouched]).any()
+    assert result.volume_hu[volume >= -1024].min() >= -1100 and result.volume_hu.max() <= 3100
+    assert result.report.slices_corrected == int((~untouched).sum())
+
+
+def test_a_scan_without_artifacts_stays_as_it_is(make_scan):
+    volume, mask = make_scan(dtype=numpy.float32)
+    result = SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "nmar")
+    # the band of one pixel around metal belongs to it: there the grid's pixels are metal in part
+    near = numpy.stack([_grown(one, 2) for one in mask])
+    change = numpy.abs(result.volume_hu - volume)[mask.any(axis=(1, 2))][~near[mask.any(axis=(1, 2))]]
+    assert change.mean() < 6 and numpy.percentile(change, 99) < 60
+
+
+def _grown(mask, pixels):
+    from scipy.ndimage import binary_dilation
+
+    return binary_dilation(mask, iterations=pixels)
+
+
+def test_transposed_and_flipped_slices_give_transposed_and_flipped_results(make_scan):
+    volume, mask = make_scan(dtype=numpy.float64, shape=(3, 96, 96))
+    expected = SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "nmar").volume_hu
+    for turn in (lambda a: a.transpose(0, 2, 1), lambda a: a[:, ::-1], lambda a: a[:, :, ::-1]):
+        turned = SSLMARLib.reduce_metal_artifacts(turn(volume), SPACING_MM, turn(mask), "nmar").volume_hu
+        numpy.testing.assert_allclose(turned, turn(expected), atol=0.5)
+
+
+def test_batches_do_not_matter(make_scan):
+    volume, mask = make_scan(dtype=numpy.float32)
+    one, all_at_once = (
+        SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "nmar", batch_size=n).volume_hu for n in (1, 3)
+    )
+    numpy.testing.assert_allclose(one, all_at_once, atol=0.02)
+
+
+def test_integers_are_rounded_and_do_not_wrap(make_scan):
+    volume, mask = make_scan(dtype=numpy.int16)
+    as_float = SSLMARLib.reduce_metal_artifacts(volume.astype(numpy.float32), SPACING_MM, mask, "li").volume_hu
+    as_integer = SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li").volume_hu
+    assert numpy.abs(as_float - as_integer).max() <= 0.51
+    shifted = (volume + 1024).clip(0).astype(numpy.uint16)  # stored values of a scanner: nothing may wrap below 0
+    result = SSLMARLib.reduce_metal_artifacts(shifted, SPACING_MM, mask, "li")
+    assert result.volume_hu.max() < 5000 and result.report.warnings
+
+
+def test_metal_is_replaced_when_asked(make_scan):
+    volume, mask = make_scan()
+    result = SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li", restore_metal=False)
+    assert abs(float(result.volume_hu[mask].mean()) - 40) < 150
+
+
+def test_report(make_scan):
+    volume, mask = make_scan()
+    report = SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, method="nmar", device="cpu").report
+    data = json.loads(report.to_json())
+    assert data["method"] == "nmar" and data["device"] == "cpu" and data["version"] == SSLMARLib.__version__
+    assert data["slices"] == 5 and data["slices_corrected"] == 3
+    assert data["metal_voxels"] == int(mask.sum())
+    assert data["metal_volume_ml"] == pytest.approx(mask.sum() * 0.027)
+    assert data["seconds"] > 0 and data["mean_absolute_change_hu"] > 0
+
+
+def test_progress_goes_from_0_to_1_and_names_the_slice(make_scan):
+    volume, mask = make_scan()
+    seen = []
+    SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li", progress=lambda *step: seen.append(step), batch_size=1)
+    fractions = [fraction for fraction, _ in seen]
+    assert fractions == sorted(fractions) and fractions[0] == 0 and fractions[-1] == 1
+    assert any("slice 3 (2 of 3 with metal)" in message for _, message in seen)
+
+
+@pytest.mark.parametrize("calls_before", [0, 1, 3, 5])
+def test_cancelling(make_scan, calls_before):
+    volume, mask = make_scan()
+    calls = iter([False] * calls_before)
+    with pytest.raises(Cancelled, match="nothing was changed"):
+        SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li", is_cancelled=lambda: next(calls, True), batch_size=1)
+
+
+def test_out_of_memory_halves_the_batch(make_scan, monkeypatch):
+    volume, mask = make_scan(dtype=numpy.float32)
+    expected = SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li").volume_hu
+    original = correction._SliceRun.correct_slices
+
+    def scarce(self, indices, corrected):
+        if len(indices) > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return original(self, indices, corrected)
+
+    monkeypatch.setattr(correction._SliceRun, "correct_slices", scarce)
+    result = SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li", batch_size=4)
+    numpy.testing.assert_allclose(result.volume_hu, expected, atol=0.02)
+    assert result.report.batch_size == 1
+
+    def none_left(self, indices, corrected):
+        raise MemoryError
+
+    monkeypatch.setattr(correction._SliceRun, "correct_slices", none_left)
+    with pytest.raises(InputError, match="not enough memory"):
+        SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li")
+
+
+def test_other_errors_are_not_swallowed(make_scan, monkeypatch):
+    volume, mask = make_scan()
+
+    def broken(self, indices, corrected):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(correction._SliceRun, "correct_slices", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li")
+
+
+def _with(volume, value):
+    volume = volume.astype(numpy.float32)
+    volume[0, 0, 0] = value
+    return volume
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda volume, mask: {"volume_hu": volume[0]}, r"\(1, rows, columns\)"),
+        (lambda volume, mask: {"volume_hu": volume[..., None]}, "4D"),
+        (lambda volume, mask: {"volume_hu": volume[:0], "metal_mask": None}, "shape"),
+        (lambda volume, mask: {"volume_hu": volume > 0}, "bool"),
+        (lambda volume, mask: {"volume_hu": _with(volume, numpy.nan)}, "1 NaN or infinite"),
+        (lambda volume, mask: {"volume_hu": _with(volume, numpy.inf)}, "1 NaN or infinite"),
+        (lambda volume, mask: {"spacing_mm": (1.0, 1.0)}, "three positive"),
+        (lambda volume, mask: {"spacing_mm": (1.0, 0.0, 1.0)}, "three positive"),
+        (lambda volume, mask: {"metal_mask": mask[:2]}, "volume's shape"),
+        (lambda volume, mask: {"metal_mask": numpy.zeros_like(mask)}, "empty"),
+        (lambda volume, mask: {"metal_mask": numpy.ones_like(mask)}, "covers 100 % of slice 1"),
+        (lambda volume, mask: {"metal_mask": None, "threshold_hu": 3050.0}, "3050 HU.*3000 HU"),
+        (lambda volume, mask: {"method": "magic"}, "choose one of li, nmar"),
+        (lambda volume, mask: {"device": "tpu"}, "choose one of auto, cpu, cuda"),
+        (lambda volume, mask: {"batch_size": 0}, "batch_size is 0"),
+        (lambda volume, mask: {"trace_dilation_bins": -1}, "-1 bins"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(make_scan, change, sentence):
+    volume, mask = make_scan()
+    arguments = {"volume_hu": volume, "spacing_mm": SPACING_MM, "metal_mask": mask, "method": "li"}
+    with pytest.raises(InputError, match=f"(?s){sentence}") as error:
+        SSLMARLib.reduce_metal_artifacts(**(arguments | change(volume, mask)))
+    assert "\n" not in str(error.value) and str(error.value).endswith(".")
+
+
+def test_a_gpu_that_is_not_there_is_refused(make_scan):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    volume, mask = make_scan()
+    with pytest.raises(InputError, match="GPU was asked for"):
+        SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li", device="cuda")
+
+
+def test_the_dental_scan(shared):
+    volume = SSLMARLib.read_volume(shared / "data/realmetal/realmetal_tcga_thca_e3_a3e5_dental.nii.gz")
+    results = {
+        method: SSLMARLib.reduce_metal_artifacts(volume.voxels_hu, volume.spacing_mm, method=method)
+        for method in ("li", "nmar")
+    }
+    mask = results["nmar"].metal_mask
+    with_metal = mask.any(axis=(1, 2))
+    # streaks beside the filling: the spread of what is soft tissue, 8 to 40 mm around the largest metal
+    worst = int(mask.sum(axis=(1, 2)).argmax())
+    from scipy.ndimage import distance_transform_edt
+
+    distance_mm = distance_transform_edt(~mask[worst], sampling=volume.spacing_mm[1:])
+    soft = (distance_mm > 8) & (distance_mm < 40) & (numpy.abs(volume.voxels_hu[worst] - 50) < 400)
+    spread = {name: float(result.volume_hu[worst][soft].std()) for name, result in results.items()}
+    before = float(volume.voxels_hu[worst][soft].std())
+    assert spread["nmar"] < 0.85 * before and spread["nmar"] < spread["li"]
+    for result in results.values():
+        assert (result.volume_hu[~with_metal] == volume.voxels_hu[~with_metal]).all()
+        assert (result.volume_hu[mask] == volume.voxels_hu[mask]).all()
+
+
