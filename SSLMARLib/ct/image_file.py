@@ -85,12 +85,12 @@ def read_image_file(path: Path) -> CTVolume:
 
 
 def _read_nifti(path: Path) -> CTVolume | None:
-    """The voxels as `nifti` reads them, with SimpleITK's geometry where the axes are at right angles; None if damaged."""
+    """Voxels as `nifti` reads them, SimpleITK's geometry where the axes are at right angles; None if damaged."""
     header = nifti.read_header(path)
     if header is None:
         return None
-    code = header.data_type_code
-    _refuse_unsuitable(path, header.lengths, nifti.COMPONENTS.get(code, 1), code in nifti.COMPLEX_TYPES)
+    is_complex = header.data_type_code in nifti.COMPLEX_TYPES
+    _refuse_unsuitable(path, header.lengths, header.components, is_complex)
     voxels = nifti.read_voxels(path, header)
     if voxels is None:
         return None

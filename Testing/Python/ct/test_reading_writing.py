@@ -98,11 +98,12 @@ def test_unsigned_integers_with_an_offset_stay_integers(tmp_path):
 
 
 def test_a_plain_nifti_beside_a_compressed_one_is_not_read_for_it(tmp_path):
-    volume, other = example(), example(shape=(3, 5, 4), data_type="int16")
+    volume, other = example(), example(spacing_mm=(3, 3, 3), origin_mm=(5, 5, 5))
     other.voxels_hu[:] = 1
     write_volume(other, tmp_path / "scan.nii")
     write_volume(volume, tmp_path / "scan.nii.gz")
     numpy.testing.assert_array_equal(read_volume(tmp_path / "scan.nii.gz").voxels_hu, volume.voxels_hu)
+    assert read_volume(tmp_path / "scan.nii.gz").same_geometry(volume)
     numpy.testing.assert_array_equal(read_volume(tmp_path / "scan.nii").voxels_hu, other.voxels_hu)
 
 
