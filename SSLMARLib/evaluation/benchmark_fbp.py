@@ -15,7 +15,7 @@ import torch
 from ..errors import InputError
 from ..tomography.fan_beam_matrices import SparseMatrix
 from ..tomography.geometry import FanBeamGeometry
-from ..tomography.projector import FanBeamProjector
+from ..tomography.projector import FanBeamProjector, get_projector
 from .settings import FBP_NAMES
 
 
@@ -37,7 +37,14 @@ def benchmark_filter_matrix(geometry: FanBeamGeometry) -> torch.Tensor:
 
 
 class BenchmarkFBPProjector(FanBeamProjector):
-    """The projector of a geometry whose `fbp` is the benchmark's: (..., views, bins) -> (..., rows, columns), 1/cm."""
+    """A projector whose `fbp` is the benchmark's: (..., views, bins) -> (..., rows, columns), 1/cm.
+
+    It stands on the projector with the exact FBP and shares its tables, so that both cost little more than one.
+    """
+
+    def __init__(self, exact: FanBeamProjector):
+        super().__init__(exact.geometry, exact.device, exact.dtype)
+        self.exact = exact
 
     @cached_property
     def _filter(self) -> torch.Tensor:
@@ -46,24 +53,39 @@ class BenchmarkFBPProjector(FanBeamProjector):
     @cached_property
     def _backprojection(self) -> SparseMatrix:
         """The exact FBP's matrix (two entries a pixel and view), its weight (R / l)^2 times l / R."""
-        exact = FanBeamProjector._backprojection.func(self)
-        geometry, sources = self.geometry, torch.from_numpy(self._rays[0])
+        exact, geometry = self.exact._backprojection, self.geometry
+        sources = torch.from_numpy(self._rays[0])
         x, y = (
             (torch.arange(count, dtype=torch.float64) - (count - 1) / 2) * geometry.pixel_size_cm
             for count in geometry.image_shape
         )
-        pixels = torch.cartesian_prod(x, y)
         toward_axis = -sources / geometry.source_radius_cm
-        depth_cm = pixels @ toward_axis.T + geometry.source_radius_cm  # along the central ray, (pixels, views)
-        relative_depth = (depth_cm / geometry.source_radius_cm).to(self.dtype).to(self.device)
+        depth_cm = torch.cartesian_prod(x, y) @ toward_axis.T + geometry.source_radius_cm  # along the central ray
+        relative_depth = (depth_cm / geometry.source_radius_cm).to(self.dtype).to(self.device)  # (pixels, views)
         weights = exact.weights.view(*relative_depth.shape, 2) * relative_depth[:, :, None]
         return SparseMatrix(exact.columns, weights.reshape(-1), exact.row_starts, exact.column_count)
+
+    @property
+    def _rays(self):
+        return self.exact._rays
+
+    @property
+    def _symmetry(self):
+        return self.exact._symmetry
+
+    @property
+    def _projection(self) -> SparseMatrix:
+        return self.exact._projection
+
+    @property
+    def _projection_transposed(self) -> SparseMatrix:
+        return self.exact._projection_transposed
 
 
 @lru_cache(maxsize=2)
 def get_benchmark_projector(device: str = "cpu") -> BenchmarkFBPProjector:
     """The projector of the benchmark's geometry with the benchmark's FBP, built once a device and kept."""
-    return BenchmarkFBPProjector(device=device)
+    return BenchmarkFBPProjector(get_projector(device))
 
 
 def get_reconstruction(fbp: str, device: str = "cpu"):
@@ -72,8 +94,6 @@ def get_reconstruction(fbp: str, device: str = "cpu"):
     fbp: "exact" (the product's fan-beam FBP) or "benchmark" (the benchmark authors'). Raises InputError for another
     name.
     """
-    from ..tomography import get_projector
-
     if fbp == "exact":
         return get_projector(device).fbp
     if fbp == "benchmark":

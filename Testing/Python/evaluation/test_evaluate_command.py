@@ -1,0 +1,88 @@
+"""The verb `evaluate`: table, JSON, figure, and what it refuses before any work."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from SSLMARLib.errors import InputError
+
+
+def test_table_json_and_figure(run_evaluate, benchmark_folder, masks_file, tmp_path):
+    arguments = [
+        benchmark_folder,
+        "--methods",
+        "uncorrected",
+        "LI",
+        "--masks",
+        masks_file,
+        "--device",
+        "cpu",
+        "--fbp",
+        "both",
+    ]
+    text = run_evaluate(*arguments, "--json", tmp_path / "a.json", "--figure", tmp_path / "a.png", "--quiet")
+    assert "3 cases, exact FBP" in text and "3 cases, benchmark FBP" in text
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert set(report["summary"]) == {"uncorrected", "li"} and len(report["cases"]) == 3 * 2 * 2
+    mean = sum(case["rmse_hu"] for case in report["cases"] if case["method"] == "li" and case["fbp"] == "exact") / 3
+    assert report["summary"]["li"]["rmse_hu"] == pytest.approx(mean)
+    assert f"{mean:.1f}" in text
+    wanted = {"slice", "mask", "method", "rmse_hu", "ssim", "reference", "metal_pixels"}
+    assert all(wanted <= set(case) for case in report["cases"])
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+    assert not list(tmp_path.glob("*.partial"))
+    run_evaluate(*arguments, "--json", tmp_path / "b.json")
+    assert (tmp_path / "b.json").read_text() == (tmp_path / "a.json").read_text()
+
+
+def test_an_interrupted_run_goes_on(run_evaluate, benchmark_folder, tmp_path, monkeypatch):
+    from SSLMARLib.evaluation import runner
+
+    measure, calls = runner.measure_slice, []
+
+    def stop_at_the_third(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    monkeypatch.setattr(runner, "measure_slice", stop_at_the_third)
+    arguments = [benchmark_folder, "--methods", "uncorrected", "--device", "cpu", "--json", tmp_path / "a.json"]
+    with pytest.raises(KeyboardInterrupt):
+        run_evaluate(*arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json.partial"]
+    run_evaluate(*arguments)
+    assert len(calls) == 4  # slice_a's two cases were not measured again
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_refusals_come_before_the_work(run_evaluate, benchmark_folder, tmp_path, monkeypatch):
+    from SSLMARLib.evaluation import runner
+
+    monkeypatch.setattr(runner, "run_evaluation", None)
+    (tmp_path / "old.json").write_text("{}")
+    for words, sentence in (
+        (("--json", tmp_path / "old.json"), "exists"),
+        (("--json", tmp_path / "absent" / "new.json"), "does not exist"),
+        (("--figure", tmp_path / "new.txt"), "ends in .png"),
+        (("--window-hu", "10", "-10"), "is empty"),
+        (("--methods", "magic"), "no method 'magic'"),
+        (("--limit", "0"), "1 or more"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            run_evaluate(benchmark_folder, *words)
+    assert (tmp_path / "old.json").read_text() == "{}"
+
+
+def test_the_benchmark_without_masks(run_evaluate, shared, tmp_path):
+    """Metal above 2500 HU; LI better than nothing, NMAR better than LI, on each case."""
+    run_evaluate(shared / "data" / "benchmark" / "train", "--device", "cpu", "--json", tmp_path / "train.json")
+    report = json.loads((tmp_path / "train.json").read_text())
+    cases = {}
+    for case in report["cases"]:
+        cases.setdefault((case["slice"], case["mask"]), {})[case["method"]] = case["rmse_hu"]
+    assert len(cases) == 4
+    for errors in cases.values():
+        assert errors["nmar"] < errors["li"] < errors["uncorrected"]
