@@ -26,8 +26,8 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 TORCH_REQUIREMENT = ">=2.2"
-TIMER_INTERVAL_MS = 20
-WAIT_SECONDS = 0.04  # what each tick of the timer gives to the thread that computes
+TIMER_INTERVAL_MS = 10
+WAIT_SECONDS = 0.05  # what each tick of the timer gives to the thread that computes
 CLEANUP_SECONDS = 3.0
 
 

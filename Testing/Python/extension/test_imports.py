@@ -1,0 +1,68 @@
+"""Who may import what: Slicer in one file of the library, only what Slicer brings at the module's file scope."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+
+import pytest
+
+APPLICATION = {"slicer", "vtk", "qt", "ctk", "PythonQt", "mrml"}
+MODULE_FILE_SCOPE = {"slicer", "qt", "ctk", "vtk", "numpy", "SimpleITK"}
+
+
+def imported_packages(tree: ast.AST, file_scope_only: bool = False) -> set[str]:
+    """Top-level names of the absolute imports in a file; with file_scope_only, those that run at its import."""
+    names: set[str] = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(node.module.split(".")[0])
+        if not (file_scope_only and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))):
+            names |= imported_packages(node, file_scope_only)
+    return names
+
+
+def test_the_walk_sees_imports_wherever_they_are():
+    tree = ast.parse("import a.b\nclass C:\n  from d import e\n  def f(self):\n    import g\nif True:\n  import h\n")
+    assert imported_packages(tree) == {"a", "d", "g", "h"}
+    assert imported_packages(tree, file_scope_only=True) == {"a", "d", "h"}
+
+
+def test_one_file_of_the_library_knows_slicer(repository, files_of):
+    offenders = {}
+    for name in files_of("SSLMARLib"):
+        if name.endswith(".py") and name != "slicer_logic.py":
+            found = imported_packages(ast.parse((repository / "SSLMARLib" / name).read_text())) & APPLICATION
+            if found:
+                offenders[name] = sorted(found)
+    assert not offenders, f"only SSLMARLib/slicer_logic.py imports the application: {offenders}"
+    logic = imported_packages(ast.parse((repository / "SSLMARLib" / "slicer_logic.py").read_text()))
+    assert logic & APPLICATION == {"slicer", "vtk"}
+
+
+def test_the_module_imports_at_file_scope_only_what_slicer_brings(repository):
+    tree = ast.parse((repository / "SSLMAR" / "SSLMAR.py").read_text())
+    found = imported_packages(tree, file_scope_only=True)
+    assert found <= MODULE_FILE_SCOPE | sys.stdlib_module_names, found - MODULE_FILE_SCOPE
+
+
+def test_packages_are_installed_by_one_method_only(repository):
+    """Never when the module loads: it is called by Apply."""
+    text = (repository / "SSLMAR" / "SSLMAR.py").read_text()
+    installs = r"\bpip_\w+\(|installTorch\("
+    (method,) = (
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef) and node.name == "installMissingPackages"
+    )
+    assert len(re.findall(installs, ast.get_source_segment(text, method))) == len(re.findall(installs, text)) == 3
+    assert text.count("installMissingPackages(") == 2
+
+
+@pytest.mark.parametrize("pattern", [r"\.connect\(\s*[\"']", r"\bprint\(", r"from __main__", r"import \*"])
+def test_old_ways_are_not_used(repository, pattern):
+    text = (repository / "SSLMAR" / "SSLMAR.py").read_text()
+    assert not re.search(pattern, text)
