@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 import numpy
 
 from ._version import __version__
-from .ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
+from .ct.attenuation import attenuation_difference_to_hu, attenuation_to_hu, hu_to_attenuation
 from .ct.padding import padding_mask
 from .ct.segmentation import segment_metal
 from .device import choose_device, to_array, to_tensor
@@ -79,6 +79,7 @@ def reduce_metal_artifacts(
     *,
     threshold_hu: float = DEFAULT_THRESHOLD_HU,
     smallest_component_mm3: float | None = None,
+    metal_peak_hu: float | None = None,
     mask_dilation_mm: float = 0.0,
     trace_dilation_bins: int = DEFAULT_TRACE_DILATION_BINS,
     batch_size: int | None = None,
@@ -89,15 +90,15 @@ def reduce_metal_artifacts(
 
     volume_hu: (slices, rows, columns) in Hounsfield units, integer or float; slices are the axial planes as stored.
     spacing_mm: voxel size in the same axis order, (slices, rows, columns).
-    metal_mask: (slices, rows, columns), non-zero = metal; None finds it with `threshold_hu`, `smallest_component_mm3` (None
-        for the default of `segment_metal`) and `mask_dilation_mm`.
+    metal_mask: (slices, rows, columns), non-zero = metal; None finds it with `threshold_hu`, `smallest_component_mm3`,
+        `metal_peak_hu` (None for the defaults of `segment_metal`) and `mask_dilation_mm`.
     method: one of `available_methods()`.
     device: "auto", "cpu" or "cuda".
     progress: called as progress(fraction from 0 to 1, message).
     is_cancelled: asked between batches; once it returns True, Cancelled is raised.
     trace_dilation_bins: bins by which the metal trace is wider on both sides than the mask's own projection.
     batch_size: slices corrected at once; None chooses, and halves it where memory runs out.
-    restore_metal: True puts the original values back inside the mask.
+    restore_metal: True puts the original values back inside the mask; False fills it with the reconstruction without metal.
     projector: a FanBeamProjector on the device, or what has its methods; None takes the benchmark's geometry, which the
         learned methods need.
 
@@ -119,7 +120,8 @@ def reduce_metal_artifacts(
     progress(0.0, "Finding metal" if metal_mask is None else "Checking the metal mask")
     found_by_threshold = metal_mask is None
     if found_by_threshold:
-        options = {} if smallest_component_mm3 is None else {"smallest_component_mm3": smallest_component_mm3}
+        options = {"smallest_component_mm3": smallest_component_mm3, "peak_hu": metal_peak_hu}
+        options = {name: value for name, value in options.items() if value is not None}
         metal_mask = segment_metal(volume_hu, spacing_mm, threshold_hu, dilation_mm=mask_dilation_mm, **options)
     else:
         metal_mask = check_mask(metal_mask, volume_hu.shape)
@@ -236,12 +238,15 @@ class _SliceRun:
             )
             self.check_cancelled()
             # FBP is linear: FBP(S_corr) - FBP(S) is one FBP
-            difference = self.grid.from_grid(self.projector.fbp(self.method.correct(scan) - scan.sinogram))
-            difference_hu = to_array(attenuation_difference_to_hu(difference))
+            corrected_sinogram = self.method.correct(scan)
+            difference = self.grid.from_grid(self.projector.fbp(corrected_sinogram - scan.sinogram))
+            result = original + to_array(attenuation_difference_to_hu(difference))
+            if not self.restore_metal:  # there the slice's own detail is the metal's, so the reconstruction stands alone
+                reconstruction = self.grid.from_grid(self.projector.fbp(corrected_sinogram))
+                result = numpy.where(mask, to_array(attenuation_to_hu(reconstruction)), result)
         keep = padding_mask(original)
         if self.restore_metal:
             keep |= mask
-        result = original + difference_hu
         measured = original[~keep]
         lowest_hu = min(LOWEST_HU, float(measured.min())) if measured.size else LOWEST_HU
         lowest_hu = max(lowest_hu, float(self.limits_hu.min))

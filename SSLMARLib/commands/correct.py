@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--smallest-component-mm3", type=number_from_zero, metavar="MM3", help="smaller pieces above the threshold are no metal"
     )
     parser.add_argument(
+        "--metal-peak-hu", type=number_from_zero, metavar="HU", help="pieces that nowhere reach this are enamel or contrast, no metal"
+    )
+    parser.add_argument(
         "--mask-dilation-mm", type=number_from_zero, default=0.0, metavar="MM", help="grow the thresholded metal (default 0)"
     )
     parser.add_argument(
@@ -76,6 +79,7 @@ def run(arguments) -> int:
             lambda fraction, message: progress(0.05 + 0.85 * fraction, message),
             threshold_hu=arguments.threshold_hu,
             smallest_component_mm3=arguments.smallest_component_mm3,
+            metal_peak_hu=arguments.metal_peak_hu,
             mask_dilation_mm=arguments.mask_dilation_mm,
             trace_dilation_bins=arguments.trace_dilation_bins,
             batch_size=arguments.batch_size,

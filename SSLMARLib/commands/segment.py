@@ -32,6 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="drop smaller components, and single voxels; 0 keeps everything (default %(default)g)",
     )
     parser.add_argument(
+        "--metal-peak-hu",
+        type=number_from_zero,
+        default=2750.0,
+        metavar="HU",
+        help="components that nowhere reach this are enamel or contrast medium; 0 keeps them (default %(default)g)",
+    )
+    parser.add_argument(
         "--dilation-mm",
         type=number_from_zero,
         default=0.0,
@@ -61,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         threshold_hu=arguments.threshold_hu,
         smallest_component_mm3=arguments.smallest_component_mm3,
         dilation_mm=arguments.dilation_mm,
+        peak_hu=arguments.metal_peak_hu,
     )
     mask_volume = dataclasses.replace(volume, voxels_hu=mask.astype(numpy.uint8), metadata={}, dicom_files=())
     write_volume(mask_volume, arguments.mask, overwrite=arguments.overwrite)
