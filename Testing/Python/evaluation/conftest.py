@@ -40,7 +40,7 @@ def phantom_metals() -> numpy.ndarray:
 
 @pytest.fixture(scope="session")
 def phantom_scan(phantom_hu, phantom_metals, projector):
-    """(metal-free sinogram, metal-affected sinograms (2, views, bins)); metal of 2.4 /cm, its projection saturates."""
+    """(metal-free sinogram, metal-affected sinograms (2, views, bins)); the metal is 2.4 /cm and saturates."""
     import torch
 
     clean = projector.project(torch.from_numpy(hu_to_attenuation(phantom_hu)).float())
@@ -51,7 +51,7 @@ def phantom_scan(phantom_hu, phantom_metals, projector):
 
 @pytest.fixture(scope="session")
 def benchmark_folder(tmp_path_factory, phantom_hu, phantom_scan, phantom_metals, projector) -> Path:
-    """Two slices of the phantom in the benchmark's file format, the first with masks 0 and 1, the second with mask 1."""
+    """Two slices of the phantom in the benchmark's format: the first with masks 0 and 1, the second with mask 1."""
     import h5py
     import torch
 

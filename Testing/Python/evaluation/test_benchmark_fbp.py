@@ -18,11 +18,11 @@ def test_the_filter_is_odls(random_generator):
     half = geometry.detector_width_cm / 2
     space = odl.uniform_discr([0, -half], [2 * numpy.pi, half], (8, 51), dtype="float64")
     pad = odl.ResizingOperator(space, ran_shp=(8, 101))
-    transform = odl.trafos.FourierTransform(pad.range, axes=1, impl="numpy") * pad
+    transform = odl.trafos.FourierTransform(pad.range, axes=1, impl="numpy") @ pad
     frequencies = numpy.asarray(transform.range.grid.coord_vectors[1]) / (2 * numpy.pi)
     ramp = transform.range.element(numpy.broadcast_to(numpy.abs(frequencies) / 2, transform.range.shape))
     rows = random_generator.normal(size=(8, 51))
-    expected = (transform.inverse * (ramp * transform))(space.element(rows))
+    expected = transform.inverse(transform(space.element(rows)) * ramp)
     # the matrix also holds the step of the views (2 pi / views) and the magnification (2)
     ours = rows @ benchmark_filter_matrix(geometry).numpy().T / (2 * numpy.pi / 8 * 2)
     assert numpy.abs(ours - numpy.asarray(expected.data)).max() < 1e-9 * numpy.abs(ours).max()

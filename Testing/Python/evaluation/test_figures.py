@@ -33,6 +33,8 @@ def test_comparison_has_two_lines_a_case(phantom_hu, affected_hu, phantom_metals
     assert len(drawn) == 6
     titles = [axes.get_title() for axes in drawn]
     assert titles[:3] == ["reference", "uncorrected\n98.6 HU", "uncorrected - reference"]
+    change, metal = affected_hu[0] - phantom_hu, phantom_metals[0]
+    assert numpy.allclose(_shown(drawn[2])[~metal][:, 0], numpy.clip((change[~metal] + 200) / 400, 0, 1))
 
 
 def test_files_are_whole_repeatable_and_not_replaced(tmp_path, phantom_hu, affected_hu, phantom_metals):

@@ -41,6 +41,8 @@ def test_no_pixel_is_chosen_by_its_own_value(noisy_hu, phantom_metals, random_ge
     near = measuring_regions(noisy_hu, metal, SPACING_MM).near
     streaks = gaussian_filter(random_generator.normal(0, 1, metal.shape), 2)
     streaky = noisy_hu + near * streaks / streaks.std() * 250
+    assert abs(streaky[near]).max() > 800
+    assert measuring_regions(streaky, metal, SPACING_MM).near[near].mean() > 0.99
     before = measure_without_reference(streaky, streaky, metal, SPACING_MM)
     clean = measure_without_reference(streaky, noisy_hu, metal, SPACING_MM)
     assert before["streak_amplitude_hu"] > 2 * clean["streak_amplitude_hu"]
