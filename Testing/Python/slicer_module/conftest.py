@@ -15,7 +15,8 @@ TESTING_PYTHON = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session")
 def slicer_rig():
     """The rig of this process; skipped, with this reason, without slicer-core."""
-    pytest.importorskip("slicer", reason="slicer-core is not installed, so the tests on MRML nodes did NOT run")
+    reason = "slicer-core cannot be imported, so the tests on MRML nodes did NOT run"
+    pytest.importorskip("slicer", reason=reason, exc_type=ImportError)
     # At the end of the path, and only now: no folder in there may stand before an installed package.
     if str(TESTING_PYTHON) not in sys.path:
         sys.path.append(str(TESTING_PYTHON))

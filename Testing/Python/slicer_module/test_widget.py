@@ -12,7 +12,11 @@ import pytest
 
 from SSLMARLib import Cancelled, InputError
 
-pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed, so the tests of the panel did NOT run")
+pytest.importorskip(
+    "PySide6.QtWidgets",
+    reason="PySide6 cannot be imported, so the tests of the panel did NOT run",
+    exc_type=ImportError,
+)
 
 
 @pytest.fixture
@@ -91,7 +95,7 @@ def test_the_module_says_what_it_is(module):
     assert parent.categories == ["Filtering"]
 
 
-def test_opening_the_panel_is_quick_and_imports_no_torch(repository):
+def test_opening_the_panel_is_quick_and_imports_no_torch(rig, repository):
     """In a process of its own, as this one may have torch already."""
     import subprocess
 
@@ -222,6 +226,16 @@ def test_apply_is_enabled_exactly_when_it_can_run(panel):
 
     scene.RemoveNode(empty)
     assert_refused("No input volume is chosen")
+
+
+def test_nodes_that_are_no_longer_chosen_are_let_go(panel, volume):
+    def is_observed(node):
+        return any(observed is node for observed, *_ in panel.Observations)
+
+    assert is_observed(volume)
+    panel._parameterNode.inputVolume = other = add_volume("Other CT")
+    assert is_observed(other)
+    assert not is_observed(volume)
 
 
 def test_a_run(rig, panel, volume, library):

@@ -19,7 +19,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets  # noqa: E402
 from PySide6.QtCore import Property, Qt, Signal  # noqa: E402
 
-PLAIN_METHODS, TRUE_PROPERTY = 0x00, 0x02  # PySide6's selections of features
+PLAIN_METHODS, TRUE_PROPERTY, IGNORED = 0x00, 0x02, -1  # PySide6's selections of features
 
 
 def _stored(kind, name):
@@ -186,6 +186,8 @@ def use_pythonqt_properties(module_name: str) -> None:
     """
     from shibokensupport import feature
 
+    for name in list(sys.modules):  # else PySide6 reads the source of each, and stumbles over modules without one
+        feature.pyside_feature_dict.setdefault(name, IGNORED)
     feature.set_selection(PLAIN_METHODS, __name__)
     feature.set_selection(TRUE_PROPERTY, module_name)
 
