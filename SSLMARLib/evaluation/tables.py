@@ -101,7 +101,7 @@ def format_table(report: dict) -> str:
     for fbp, summary in report["summary_by_fbp"].items():
         count = max(values["cases"] for values in summary.values())
         against = f"against {', '.join(references)}" if references else "without a reference"
-        lines += [f"{count} cases, {fbp} FBP, {against}; metal left out", ""]
+        lines += [f"{count} case{'s' if count > 1 else ''}, {fbp} FBP, {against}; metal left out", ""]
         if references:
             lines += [*_table(_rows_with_reference(summary)), ""]
     sizes = report["by_metal_size"]

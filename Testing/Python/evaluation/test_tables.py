@@ -67,4 +67,4 @@ def test_the_table_shows_the_figures():
 def test_the_table_of_real_scans_has_no_errors_to_show():
     records = [_record("li", 0, reference=None)]
     text = format_table(evaluation_report(records, ("li",), ("benchmark",)))
-    assert "1 cases, exact FBP, without a reference" in text and "RMSE" not in text and "sharpness" in text
+    assert "1 case, exact FBP, without a reference" in text and "RMSE" not in text and "sharpness" in text
