@@ -1,0 +1,42 @@
+"""`sslmar train`: learn from a folder of metal-free CT, as a JSON file says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .console import progress_bar, say
+
+HELP = "Train a network on a folder of metal-free CT scans."
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("configuration", type=Path, metavar="CONFIG.json", help="all hyper-parameters; see the README")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    parser.add_argument("--steps", type=int, metavar="N", help="other number of steps than the configuration's")
+
+
+def run(arguments) -> int:
+    from dataclasses import replace
+
+    from ..errors import InputError, import_torch
+    from ..training.configuration import TrainingConfiguration
+
+    configuration = TrainingConfiguration.read(arguments.configuration)
+    if arguments.steps is not None:
+        configuration = replace(configuration, steps=arguments.steps)
+    import_torch()
+    tasks = {"cnnmar": ("cnnmar", "CNNMARTask")}
+    if configuration.network not in tasks:
+        raise InputError(f"There is no network {configuration.network!r} to train: choose one of {', '.join(tasks)}.")
+    if (Path(configuration.output) / "checkpoint.safetensors").exists() and not arguments.resume:
+        raise InputError(f"{configuration.output} has a checkpoint: give --resume to go on, or remove the folder to start anew.")
+    from importlib import import_module
+
+    from ..training.trainer import train
+
+    file, name = tasks[configuration.network]
+    with progress_bar(arguments) as progress:
+        task = getattr(import_module(f"..training.{file}", __package__), name)(configuration, progress)
+        weights = train(task, configuration, arguments.resume, progress)
+    say(arguments, f"The best weights are {weights}")
+    return 0

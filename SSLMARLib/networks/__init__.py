@@ -1,0 +1,1 @@
+"""The networks, and loading their weights. One file a network."""

@@ -1,0 +1,38 @@
+"""The network of CNN-MAR (Zhang and Yu 2018, IEEE Trans. Med. Imaging 37, 1370): a few 3 x 3 convolutions on three images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+INPUT_IMAGES = ("uncorrected", "beam hardening corrected", "linearly interpolated")
+LARGEST_INPUT_PER_CM = 0.192 * 4  # metal and its streaks are cut off here: above, only the place of metal matters
+
+
+class CNNMARNetwork(nn.Module):
+    """Uncorrected, BHC and LI image in, an image with fewer artifacts out; (slices, 3, rows, columns) to (slices, rows, columns), in 1/cm.
+
+    The network adds to the LI image what its last convolution gives, which starts at zero: an untrained network is LI.
+
+    channels: width of the hidden convolutions. dilations: one hidden convolution each; (1, 1, 1, 1) is the published network, larger
+    ones let the same number of weights see wider streaks.
+    """
+
+    def __init__(self, channels: int = 32, dilations: Sequence[int] = (1, 1, 1, 1)):
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = len(INPUT_IMAGES)
+        for dilation in dilations:
+            layers += [nn.Conv2d(width, channels, 3, padding=dilation, dilation=dilation), nn.ReLU(inplace=True)]
+            width = channels
+        last = nn.Conv2d(width, 1, 3, padding=1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*layers, last)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """images: (slices, 3, rows, columns), 1/cm, in the order of INPUT_IMAGES."""
+        scaled = images.clamp(-LARGEST_INPUT_PER_CM, LARGEST_INPUT_PER_CM) / 0.192
+        return images[:, 2] + 0.192 * self.layers(scaled)[:, 0]

@@ -1,0 +1,1 @@
+"""Training: metal-free slices, simulated pairs, the loop with checkpoints, and one file a network that learns."""

@@ -1,0 +1,61 @@
+"""Checkpoints of a training: complete or not there, without pickles, so that a killed training goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from ..errors import InputError
+from ..files import write_complete
+
+NAME = "checkpoint.safetensors"
+
+
+def save_checkpoint(folder: Path, step: int, network: torch.nn.Module, optimizer: torch.optim.Optimizer, facts: dict) -> None:
+    """Write network, optimizer and `facts` (what JSON holds) after `step` steps; the former checkpoint is replaced."""
+    from safetensors.torch import save
+
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    scalars = {}
+    state = optimizer.state_dict()
+    for index, values in state["state"].items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"optimizer.{index}.{name}"] = value
+            else:
+                scalars[f"{index}.{name}"] = value
+    described = {"step": step, "facts": facts, "optimizer_scalars": scalars}
+    content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, {"state": json.dumps(described)})
+    write_complete(folder / NAME, lambda temporary: temporary.write_bytes(content), overwrite=True)
+
+
+def load_checkpoint(folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, dict] | None:
+    """Put the folder's checkpoint into network and optimizer; (steps done, facts), or None where there is none.
+
+    Raises InputError for a checkpoint that is damaged or of another network.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / NAME
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            described = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        prefix = "network."
+        network.load_state_dict({name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)})
+        values: dict[int, dict] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".")
+                values.setdefault(int(index), {})[key] = value
+        for name, value in described["optimizer_scalars"].items():
+            index, key = name.split(".")
+            values.setdefault(int(index), {})[key] = value
+        optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError, OSError) as error:
+        raise InputError(f"The checkpoint {path} is damaged or of another network: remove it to start anew ({str(error)[:80]}).") from error
+    return described["step"], described["facts"]

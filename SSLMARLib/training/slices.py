@@ -1,0 +1,86 @@
+"""Metal-free slices to learn from, on the projector's grid, split by patient into training and validation."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+
+from ..ct.reading_writing import read_volume
+from ..ct.resampling import SliceGrid
+from ..device import to_array, to_tensor
+from ..errors import InputError
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".npz")
+METAL_HU = 2200
+MOST_METAL_PIXELS = 20  # a slice with more pixels above METAL_HU may hold metal, and is left out
+SMALLEST_BODY_SHARE = 0.08  # of the slice above -500 HU; emptier slices teach nothing
+
+
+@dataclass(frozen=True)
+class MetalFreeSlices:
+    """images_hu: (slices, rows, columns) int16 on the projector's grid; patients: (slices,) names."""
+
+    images_hu: numpy.ndarray
+    patients: numpy.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images_hu)
+
+    def split(self, validation_share: float, seed: int) -> tuple[MetalFreeSlices, MetalFreeSlices]:
+        """(training, validation): whole patients, drawn by the seed; at least one on each side. InputError for one patient."""
+        names = numpy.unique(self.patients)
+        if len(names) < 2:
+            raise InputError(f"The training data has {len(names)} patient: two are needed, one of them to validate.")
+        count = min(max(1, round(validation_share * len(names))), len(names) - 1)
+        chosen = numpy.isin(self.patients, numpy.random.default_rng(seed).permutation(names)[:count])
+        return self._only(~chosen), self._only(chosen)
+
+    def _only(self, which) -> MetalFreeSlices:
+        return MetalFreeSlices(self.images_hu[which], self.patients[which])
+
+
+def read_metal_free_slices(folder: str | Path, size: int = 416, leave_out=()) -> MetalFreeSlices:
+    """All usable slices of a folder of metal-free scans, each brought to the (size, size) grid.
+
+    Files are volumes that `read_volume` reads, folders of DICOM slices, and .npz with `hu` (slices, rows, columns) and `patient`.
+    A volume is one patient. Slices with metal or without a body are left out. Raises InputError where nothing is left.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"The training data folder {folder} does not exist.")
+    sources = sorted(item for item in folder.iterdir() if item.is_dir() or item.name.endswith(SUFFIXES))
+    images, patients = [], []
+    for source in sources:
+        if source.name in leave_out:
+            continue
+        voxels_hu, spacing_mm, names = _read(source)
+        usable = (voxels_hu > METAL_HU).sum(axis=(1, 2)) <= MOST_METAL_PIXELS
+        usable &= (voxels_hu > -500).mean(axis=(1, 2)) >= SMALLEST_BODY_SHARE
+        if not usable.any():
+            logger.warning("%s has no usable slice (metal-free, with a body).", source.name)
+            continue
+        grid = SliceGrid(voxels_hu.shape[1:], spacing_mm, size)
+        # resampled above air, so that what lies beside a slice that is not square becomes air
+        above_air = grid.to_grid(to_tensor(voxels_hu[usable].clip(-1000, None).astype(numpy.float32) + 1000))
+        images.append(numpy.rint(to_array(above_air) - 1000).clip(-1000, 4000).astype(numpy.int16))
+        patients.append(names[usable])
+    if not images:
+        raise InputError(f"The training data folder {folder} has no usable scan: give NRRD, NIfTI, MetaImage or DICOM without metal.")
+    return MetalFreeSlices(numpy.concatenate(images), numpy.concatenate(patients))
+
+
+def _read(source: Path):
+    """(voxels_hu (slices, rows, columns), spacing (rows, columns), patient of each slice)"""
+    if source.suffix != ".npz":
+        volume = read_volume(source)
+        name = source.name.split(".")[0]
+        return volume.voxels_hu, volume.spacing_mm[1:], numpy.full(volume.shape[0], name, dtype=object).astype(str)
+    with numpy.load(source, allow_pickle=False) as archive:
+        if "hu" not in archive or "patient" not in archive:
+            raise InputError(f"{source} has no `hu` and `patient`: remove it from the training data folder.")
+        return archive["hu"], (1.0, 1.0), archive["patient"].astype(str)

@@ -1,0 +1,117 @@
+"""The training loop, the same for every network: steps, validation, checkpoints, log, weights at the end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from .._version import __version__
+from ..errors import Cancelled
+from ..networks.weights import save_weights
+from .checkpoints import load_checkpoint, save_checkpoint
+from .configuration import TrainingConfiguration
+
+logger = logging.getLogger(__name__)
+
+LOG_NAME = "log.jsonl"
+WARM_UP_STEPS = 100
+
+
+class Task(Protocol):
+    """What learns from what."""
+
+    network: torch.nn.Module
+    description: dict  # what must be known to use the weights, and where they come from
+
+    def loss(self, step: int) -> torch.Tensor:
+        """The loss of the mini-batch of a step. All that is random in it follows from the step number, so that a training that
+        was interrupted goes on as if it had not been."""
+        ...
+
+    def validate(self) -> dict[str, float]:
+        """Figures of merit on the validation patients; "score" decides which weights are kept, the lower the better."""
+        ...
+
+
+def train(
+    task: Task,
+    configuration: TrainingConfiguration,
+    resume: bool = False,
+    progress: Callable[[float, str], None] | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
+) -> Path:
+    """Train until the configuration's steps are done; returns the path of the best weights, as the validation says.
+
+    In the output folder: checkpoint, log (JSON lines), weights. With `resume` a checkpoint there is gone on from, to the bit.
+    Raises Cancelled after a last checkpoint.
+    """
+    output = Path(configuration.output)
+    output.mkdir(parents=True, exist_ok=True)
+    optimizer = torch.optim.Adam(task.network.parameters(), lr=configuration.learning_rate, betas=configuration.adam_betas)
+    found = load_checkpoint(output, task.network, optimizer) if resume else None
+    step, facts = found if found else (0, {"best_score": math.inf, "seconds": 0.0})
+    weights = output / f"{configuration.network}.safetensors"
+    if not found:
+        (output / LOG_NAME).unlink(missing_ok=True)
+        _validate(task, configuration, 0, facts, weights)
+    recent, start, seconds_before = [], time.monotonic(), facts["seconds"]
+    while step < configuration.steps:
+        rate = learning_rate(step, configuration)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        task.network.train()
+        optimizer.zero_grad(set_to_none=True)
+        loss = task.loss(step)
+        loss.backward()
+        optimizer.step()
+        step += 1
+        recent.append(float(loss.detach()))
+        facts["seconds"] = seconds_before + time.monotonic() - start
+        if progress:
+            progress(step / configuration.steps, f"Step {step} of {configuration.steps}, loss {recent[-1]:.4g}")
+        if step % configuration.validate_every == 0 or step == configuration.steps:
+            facts["loss"] = sum(recent) / len(recent)
+            recent.clear()
+            _validate(task, configuration, step, facts, weights)
+        cancelled = is_cancelled is not None and is_cancelled()
+        if cancelled or step % configuration.checkpoint_every == 0 or step == configuration.steps:
+            save_checkpoint(output, step, task.network, optimizer, facts)
+        if cancelled:
+            raise Cancelled(f"Training stopped after step {step}; --resume goes on from there.")
+    return weights
+
+
+def learning_rate(step: int, configuration: TrainingConfiguration) -> float:
+    """A short linear warm-up, then half a cosine down to zero."""
+    warm_up = min(1.0, (step + 1) / min(WARM_UP_STEPS, configuration.steps))
+    return configuration.learning_rate * warm_up * 0.5 * (1 + math.cos(math.pi * step / configuration.steps))
+
+
+def _validate(task, configuration, step, facts, weights: Path) -> None:
+    task.network.eval()
+    with torch.inference_mode():
+        figures = task.validate()
+    line = {"step": step, "seconds": facts["seconds"], "loss": facts.get("loss"), **figures}
+    with open(weights.parent / LOG_NAME, "a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")
+    logger.info("%s", line)
+    if figures["score"] < facts["best_score"]:
+        facts["best_score"] = figures["score"]
+        # names of folders on the training machine are nobody's business
+        named = {**configuration.to_dict(), "data": Path(configuration.data).name, "output": Path(configuration.output).name}
+        description = {
+            **task.description,
+            "configuration": named,
+            "step": step,
+            "seconds": facts["seconds"],
+            "validation": figures,
+            "version": __version__,
+        }
+        save_weights(weights, task.network.state_dict(), description)
