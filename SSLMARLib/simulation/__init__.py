@@ -1,0 +1,31 @@
+"""Simulated CT scans with metal: spectra and materials, the polychromatic scan, implants, phantoms."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+_LAZY_NAMES = {
+    "XRayPhysics": "physics",
+    "load_physics": "physics",
+    "load_benchmark_physics": "physics",
+    "MATERIALS": "materials",
+    "METALS": "materials",
+    "ScanProtocol": "scan",
+    "SimulatedScan": "scan",
+    "simulate_scan": "scan",
+    "IMPLANT_KINDS": "implants",
+    "Implant": "implants",
+    "draw_implant": "implants",
+    "random_metal_mask": "metal_masks",
+    "body_mask": "metal_masks",
+    "body_phantom": "phantom",
+    "simulate_metal": "volume",
+}
+
+__all__ = list(_LAZY_NAMES)
+
+
+def __getattr__(name: str):
+    if name not in _LAZY_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY_NAMES[name]}", __name__), name)
