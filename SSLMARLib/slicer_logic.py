@@ -422,7 +422,8 @@ def _copyDisplay(inputVolume, corrected) -> None:
         return
     display.SetAutoWindowLevel(False)
     display.SetWindowLevel(source.GetWindow(), source.GetLevel())
-    display.SetAndObserveColorNodeID(source.GetColorNodeID())
+    if source.GetColorNodeID():
+        display.SetAndObserveColorNodeID(source.GetColorNodeID())
     display.SetInterpolate(source.GetInterpolate())
     display.SetAutoThreshold(False)
     display.SetThreshold(source.GetLowerThreshold(), source.GetUpperThreshold())

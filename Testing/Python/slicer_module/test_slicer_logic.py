@@ -152,6 +152,18 @@ def test_a_volume_without_display_gets_a_default_one(make_volume, slicer_logic, 
     assert slicer_logic.process(volume).GetDisplayNode() is not None
 
 
+def test_a_display_without_color_is_no_obstacle(make_volume, slicer_logic, library):
+    import slicer
+
+    volume = make_volume()
+    bare = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    bare.SetAutoWindowLevel(False)
+    bare.SetWindowLevel(300, 30)
+    volume.SetAndObserveDisplayNodeID(bare.GetID())
+    display = slicer_logic.process(volume).GetDisplayNode()
+    assert (display.GetWindow(), display.GetLevel()) == (300, 30)
+
+
 def test_names_and_attributes(make_volume, slicer_logic, library):
     import SSLMARLib
 

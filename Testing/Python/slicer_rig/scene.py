@@ -76,6 +76,7 @@ def start_scene():
     application_logic.SetMRMLScene(scene)
     application_logic.GetColorLogic().SetMRMLScene(scene)
     application_logic.GetColorLogic().AddDefaultColorNodes()
+    application_logic.SetModuleLogic("Colors", application_logic.GetColorLogic())
     slicer.mrmlScene = scene
     slicer.app = Application(scene, application_logic)
     slicer.modules = SimpleNamespace()
