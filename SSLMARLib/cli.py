@@ -45,8 +45,8 @@ def main(argv: list[str] | None = None) -> int:
     _stop_as_with_ctrl_c(signal.SIGTERM)
     try:
         return arguments.run(arguments)
-    except (Cancelled, KeyboardInterrupt):
-        sys.stderr.write("\nsslmar: cancelled, nothing was written.\n")
+    except (Cancelled, KeyboardInterrupt) as reason:
+        sys.stderr.write(f"\nsslmar: cancelled. {reason}\n")
         return CANCELLED
     except MARError as error:
         sys.stderr.write(f"sslmar: error: {' '.join(str(error).split())}\n")

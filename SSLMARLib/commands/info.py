@@ -12,7 +12,10 @@ from .._version import __version__
 from ..methods import available_methods
 
 HELP = "Show versions, devices and methods (what a bug report needs)."
-PACKAGES = ("numpy", "scipy", "torch", "SimpleITK", "odl", "safetensors", "tqdm", "matplotlib", "h5py", "scikit-image", "pydicom", "astra-toolbox")
+PACKAGES = (
+    *("numpy", "scipy", "torch", "SimpleITK", "odl", "safetensors", "tqdm"),
+    *("matplotlib", "h5py", "scikit-image", "pydicom", "astra-toolbox"),
+)
 
 
 def add_arguments(parser) -> None:

@@ -10,17 +10,19 @@ from __future__ import annotations
 import math
 from functools import cached_property, lru_cache
 
+import numpy
 import torch
 
 from ..errors import InputError
 from ..tomography.fan_beam_matrices import SparseMatrix
+from ..tomography.filtering import RowFilter
 from ..tomography.geometry import FanBeamGeometry
 from ..tomography.projector import FanBeamProjector, get_projector
 from .settings import FBP_NAMES
 
 
-def benchmark_filter_matrix(geometry: FanBeamGeometry) -> torch.Tensor:
-    """The benchmark's ramp filter as a float64 matrix (bins, bins), filtered = sinogram @ matrix.T; 1/cm.
+def benchmark_filter(geometry: FanBeamGeometry, dtype: torch.dtype = torch.float32, device="cpu") -> RowFilter:
+    """The benchmark's ramp filter of the rows of a sinogram; 1/cm.
 
     ODL pads a row of the detector from n to N = 2 n - 1 bins and shifts its discrete Fourier transform by half the
     sampling frequency; as N is odd, the frequencies are (j - N / 2) / (N pitch), j = 0 ... N - 1: none is zero, so
@@ -29,11 +31,10 @@ def benchmark_filter_matrix(geometry: FanBeamGeometry) -> torch.Tensor:
     """
     bins, pitch_cm = geometry.bins, geometry.bin_width_cm
     padded = 2 * bins - 1
-    frequency_per_cm = (torch.arange(padded, dtype=torch.float64) - padded / 2) / (padded * pitch_cm)
-    lag_cm = torch.arange(bins, dtype=torch.float64) * pitch_cm
-    kernel = torch.cos(2 * math.pi * lag_cm[:, None] * frequency_per_cm) @ frequency_per_cm.abs() / padded
-    distance = (torch.arange(bins)[:, None] - torch.arange(bins)[None, :]).abs()
-    return kernel[distance] * (geometry.magnification * math.pi / geometry.views)
+    frequency_per_cm = (numpy.arange(padded) - padded / 2) / (padded * pitch_cm)
+    lag_cm = numpy.arange(bins) * pitch_cm
+    kernel = numpy.cos(2 * math.pi * lag_cm[:, None] * frequency_per_cm) @ numpy.abs(frequency_per_cm) / padded
+    return RowFilter(kernel * geometry.magnification * math.pi / geometry.views, numpy.ones(bins), dtype, device)
 
 
 class BenchmarkFBPProjector(FanBeamProjector):
@@ -47,8 +48,8 @@ class BenchmarkFBPProjector(FanBeamProjector):
         self.exact = exact
 
     @cached_property
-    def _filter(self) -> torch.Tensor:
-        return benchmark_filter_matrix(self.geometry).to(self.device, self.dtype)
+    def _filter(self) -> RowFilter:
+        return benchmark_filter(self.geometry, self.dtype, self.device)
 
     @cached_property
     def _backprojection(self) -> SparseMatrix:

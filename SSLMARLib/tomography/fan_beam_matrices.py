@@ -6,7 +6,6 @@ hold their weights in the projector's own precision. A matrix is three flat arra
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy
@@ -16,9 +15,6 @@ from .geometry import FanBeamGeometry
 
 RAYS_PER_BLOCK = 4096  # what is computed for one block stays in the cache
 BINS_PER_BLOCK = 8  # neighbouring bins of all views lie together in memory: the rays of one block cross the same pixels
-
-INTERPOLATION_SHARPENING = 0.5  # see ramp_kernel: a quarter of what full compensation would be, chosen on real slices
-
 
 @dataclass(frozen=True)
 class SparseMatrix:
@@ -167,35 +163,3 @@ def backprojection_matrix(geometry: FanBeamGeometry, sources, cells, ray_order, 
             entry_weights[:, view, side] = (weight * share * seen).to(dtype)
     row_starts = torch.arange(rows * columns, dtype=torch.int32) * (2 * views)
     return SparseMatrix(entry_columns.reshape(-1), entry_weights.reshape(-1), row_starts, views * bins)
-
-
-def filter_matrix(geometry: FanBeamGeometry, dtype: torch.dtype) -> torch.Tensor:
-    """The filter of FBP as a matrix (bins, bins): filtered = sinogram @ matrix.T.
-
-    Cosine weight R / sqrt(R^2 + u^2), band-limited ramp of Ramachandran and Lakshminarayanan sampled at the bins, the step
-    of the views and the 1/2 of a full turn in one (Kak and Slaney 1988, equations 61 and 178 to 184). u is the bin's position
-    scaled to the axis, in cm. See `ramp_kernel` for the sharpening.
-    """
-    bins, radius_cm = geometry.bins, geometry.source_radius_cm
-    step_cm = geometry.bin_width_cm / geometry.magnification
-    kernel = torch.from_numpy(ramp_kernel(bins))
-    distance = torch.arange(bins)[:, None] - torch.arange(bins)[None, :]
-    position_cm = (torch.arange(bins, dtype=torch.float64) - (bins - 1) / 2) * step_cm
-    cosine = radius_cm / (radius_cm**2 + position_cm**2).sqrt()
-    return (kernel[distance.abs()] / step_cm * cosine[None, :] * (math.pi / geometry.views)).to(dtype)
-
-
-def ramp_kernel(bins: int, sharpening: float = INTERPOLATION_SHARPENING) -> numpy.ndarray:
-    """The band-limited ramp for a bin distance of 1, at distances 0 to bins - 1; float64 (bins,).
-
-    Linear interpolation between bins, which follows in the backprojection, damps the frequency f (cycles a bin) by sinc(f)^2. The ramp
-    is divided by sinc(f)^sharpening to make up for a part of that: 0 is the plain ramp, 2 all of it, which amplifies noise.
-    """
-    length = 1 << (8 * bins).bit_length()  # so long that its copies do not reach each other
-    distance = numpy.fft.fftfreq(length, 1 / length)
-    odd = distance % 2 != 0
-    ramp = numpy.zeros(length)
-    ramp[0] = 0.25
-    ramp[odd] = -1 / (numpy.pi * distance[odd]) ** 2
-    response = numpy.fft.fft(ramp).real / numpy.sinc(numpy.fft.fftfreq(length)) ** sharpening
-    return numpy.fft.ifft(response).real[:bins]

@@ -11,7 +11,8 @@ from functools import cached_property, lru_cache
 import torch
 
 from ..errors import InputError
-from .fan_beam_matrices import SparseMatrix, backprojection_matrix, blocked_ray_order, filter_matrix, joseph_matrix
+from .fan_beam_matrices import SparseMatrix, backprojection_matrix, blocked_ray_order, joseph_matrix
+from .filtering import RowFilter, fan_beam_filter
 from .geometry import FanBeamGeometry, ray_points
 from .symmetry import SymmetryTables, symmetry_order
 
@@ -102,14 +103,15 @@ class FanBeamProjector:
 
     def _fbp(self, sinogram):
         return self._in_passes(
-            sinogram, lambda part: self._unfold(self._backprojection.multiply(self._rays_of(part @ self._filter.T)))
+            sinogram, lambda part: self._unfold(self._backprojection.multiply(self._rays_of(self._filter.apply(part))))
         )
 
     def _fbp_adjoint(self, image):
         return self._in_passes(
             image,
-            lambda part: self._columns_to_sinogram(self._backprojection_transposed.multiply(self._fold(part)))
-            @ self._filter,
+            lambda part: self._filter.apply_adjoint(
+                self._columns_to_sinogram(self._backprojection_transposed.multiply(self._fold(part)))
+            ),
         )
 
     def _in_passes(self, values, one_pass):
@@ -159,8 +161,8 @@ class FanBeamProjector:
         return self._backprojection.transposed()
 
     @cached_property
-    def _filter(self) -> torch.Tensor:
-        return filter_matrix(self.geometry, self.dtype).to(self.device)
+    def _filter(self) -> RowFilter:
+        return fan_beam_filter(self.geometry, self.dtype, self.device)
 
 
 @lru_cache(maxsize=2)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from SSLMARLib.errors import InputError
-from SSLMARLib.tomography import FanBeamGeometry, FanBeamProjector, projector as projector_module, symmetry
+from SSLMARLib.tomography import FanBeamGeometry, FanBeamProjector, symmetry
+from SSLMARLib.tomography import projector as projector_module
 
 HU_PER_CM = 1000 / 0.192
 
