@@ -1,0 +1,115 @@
+"""`sslmar demo`: the main job on a simulated scan, where the truth is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..methods import available_methods, get_method
+from .console import progress_bar, say
+
+HELP = "Correct a built-in simulated scan and draw the result."
+KINDS = ("pelvis", "jaw")
+MATERIAL = "titanium"
+WINDOW_HU = (-200.0, 300.0)
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("--output", type=Path, default=Path("sslmar_demo"), metavar="DIR", help="folder to write (default %(default)s)")
+    parser.add_argument("--kind", choices=KINDS, default="pelvis", help="a pelvis with a hip prosthesis, or a jaw with dental implants")
+    parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda (default auto)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files of an earlier demo")
+
+
+def run(arguments) -> int:
+    import numpy
+
+    from ..correction import reduce_metal_artifacts
+    from ..ct.reading_writing import write_volume
+    from ..errors import InputError
+    from ..evaluation.figures import figure_before_after
+    from ..evaluation.metrics import rmse_hu
+    from ..files import refuse_existing
+    from ..simulation.phantom import body_phantom
+    from ..simulation.volume import simulate_metal
+
+    folder = arguments.output
+    methods = available_methods()
+    names = ["truth", "with_metal", "metal", *methods]
+    paths = {name: folder / f"{name}.nii.gz" for name in names} | {"figure": folder / "before_after.png"}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be made ({error.strerror}): choose another with --output.") from error
+    for path in paths.values():
+        refuse_existing(path, arguments.overwrite)
+
+    with progress_bar(arguments) as progress:
+        progress(0.0, f"Making a {arguments.kind} phantom")
+        truth = body_phantom(arguments.kind)
+        metal = _metal(arguments.kind, truth)
+        scan_hu = simulate_metal(
+            truth.voxels_hu,
+            truth.spacing_mm,
+            metal,
+            MATERIAL,
+            device=arguments.device,
+            progress=lambda fraction, message: progress(0.05 + 0.35 * fraction, message),
+        )
+        corrected_hu = {}
+        for number, method in enumerate(methods):
+            corrected_hu[method] = reduce_metal_artifacts(
+                scan_hu,
+                truth.spacing_mm,
+                metal,
+                method,
+                arguments.device,
+                lambda fraction, message, number=number: progress(0.4 + 0.5 * (number + fraction) / len(methods), message),
+            ).volume_hu
+        progress(0.9, "Writing")
+        for name, voxels in {
+            "truth": truth.voxels_hu,
+            "with_metal": scan_hu,
+            "metal": metal.astype(numpy.uint8),
+            **corrected_hu,
+        }.items():
+            write_volume(truth.with_voxels(voxels), paths[name], overwrite=True)
+
+        with_metal = numpy.flatnonzero(metal.any(axis=(1, 2)))
+
+        def rmse(voxels_hu):
+            """Over all slices with metal, laid below each other."""
+            columns = metal.shape[-1]
+            return rmse_hu(*(one[with_metal].reshape(-1, columns) for one in (voxels_hu, truth.voxels_hu, metal)))
+
+        before = rmse(scan_hu)
+        after = {method: rmse(voxels_hu) for method, voxels_hu in corrected_hu.items()}
+        best = methods[-1]
+        worst = int(with_metal[numpy.abs(scan_hu[with_metal].astype(float) - truth.voxels_hu[with_metal]).sum(axis=(1, 2)).argmax()])
+        figure_before_after(
+            scan_hu[worst],
+            corrected_hu[best][worst],
+            metal[worst],
+            paths["figure"],
+            title=f"Simulated {arguments.kind} with {MATERIAL}, slice {worst + 1}",
+            method_title=get_method(best).title,
+            spacing_mm=truth.spacing_mm[1:],
+            window_hu=WINDOW_HU,
+            captions=(f"all slices: RMSE {before:.0f} HU", f"all slices: RMSE {after[best]:.0f} HU"),
+            overwrite=True,
+        )
+    say(arguments, f"RMSE to the truth, metal left out, {len(with_metal)} slices with metal:")
+    say(arguments, f"  uncorrected {before:7.1f} HU")
+    for method in methods:
+        say(arguments, f"  {get_method(method).title:<11} {after[method]:7.1f} HU")
+    say(arguments, f"Volumes and the figure {paths['figure'].name} are in {folder}")
+    return 0
+
+
+def _metal(kind: str, truth):
+    """The metal mask of the phantom's own implant, boolean (slices, rows, columns)."""
+    from ..simulation.metal_masks import body_mask
+    from ..simulation.phantom import phantom_implant
+    from ..simulation.shapes import BodyFrame
+
+    body = body_mask(truth.voxels_hu)
+    return phantom_implant(kind).mask(BodyFrame.of_body(body, truth.spacing_mm), truth.shape) & body
