@@ -14,7 +14,7 @@ from importlib import import_module
 from ._version import __version__
 from .errors import Cancelled, MARError
 
-VERBS = ("demo", "segment", "correct", "simulate", "evaluate", "bench", "info")
+VERBS = ("demo", "segment", "correct", "simulate", "train", "evaluate", "bench", "info")
 DONE, BAD_INPUT, CANCELLED = 0, 2, 130
 
 
