@@ -6,6 +6,8 @@ hold their weights in the projector's own precision. A matrix is three flat arra
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy
@@ -15,6 +17,19 @@ from .geometry import FanBeamGeometry
 
 RAYS_PER_BLOCK = 4096  # what is computed for one block stays in the cache
 BINS_PER_BLOCK = 8  # neighbouring bins of all views lie together in memory: the rays of one block cross the same pixels
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch on one thread. The builders run many operations of microseconds each, for which threads that wait for each other gain
+    nothing; on a computer that is busy with other things they would take ten times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
 
 @dataclass(frozen=True)
 class SparseMatrix:
@@ -63,6 +78,7 @@ def blocked_ray_order(views: int, bins: int) -> numpy.ndarray:
     return numpy.lexsort((bin_, view, bin_ // BINS_PER_BLOCK))
 
 
+@_one_thread()
 def joseph_matrix(geometry: FanBeamGeometry, sources, cells, ray_order, dtype: torch.dtype) -> SparseMatrix:
     """Projection matrix: one row a ray, in `ray_order`, one column a pixel (axis 0 slowest); weights in cm.
 
@@ -127,6 +143,7 @@ def _joseph_block(source, direction, rows, columns, pixel_cm, dtype):
     return 2 * steps.long(), pixels.view(-1), weights.view(-1)
 
 
+@_one_thread()
 def backprojection_matrix(geometry: FanBeamGeometry, sources, cells, ray_order, dtype: torch.dtype) -> SparseMatrix:
     """Backprojection matrix of FBP: one row a pixel, one column a ray in `ray_order`; no unit.
 
