@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 
 from ..ct.attenuation import WATER_ATTENUATION_PER_CM, hu_to_attenuation
-from ..networks.cnnmar import CNNMARNetwork
-from ..networks.weights import load_weights
+from ..networks.cnnmar import load_cnnmar_network
 from ..sinogram.beam_hardening import metal_beam_hardening_correction
 from ..sinogram.replacement import metal_trace_replacement
 from .base import MetalAffectedScan
@@ -24,12 +21,16 @@ class CNNMAR:
     description = "A small network's prior image fills the metal trace: trained on simulated metal, better than NMAR."
 
     def __init__(self, weights: str = "cnnmar"):
+        """weights: the name of shipped weights, or the path of a .safetensors file that `sslmar train` wrote."""
         self.weights = weights
+        self._networks = {}  # device -> network, loaded at first use
 
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """Corrected sinograms (slices, views, bins): eq. 8 with the tissue-processed image of the network as prior."""
-        network = _network(self.weights, str(scan.sinogram.device))
-        image = network(network_images(scan))
+        device = scan.sinogram.device
+        if device not in self._networks:
+            self._networks[device] = load_cnnmar_network(self.weights).to(device)
+        image = self._networks[device](network_images(scan))
         prior = tissue_processing(image, scan.metal_mask)
         return metal_trace_replacement(scan.sinogram, scan.projector.project(prior), scan.trace)
 
@@ -59,11 +60,3 @@ def tissue_processing(image: torch.Tensor, metal_mask: torch.Tensor) -> torch.Te
         inside = -torch.nn.functional.max_pool2d(-inside, 3, stride=1, padding=1)
         depth += inside[:, 0] / BORDER_PIXELS
     return depth * mean + (1 - depth) * image
-
-
-@lru_cache(maxsize=4)
-def _network(weights: str, device: str) -> CNNMARNetwork:
-    tensors, description = load_weights(weights)
-    network = CNNMARNetwork(**description["network"])
-    network.load_state_dict(tensors)
-    return network.to(device).eval()

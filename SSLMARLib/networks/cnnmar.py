@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ..errors import InputError
+from .weights import load_weights
+
 INPUT_IMAGES = ("uncorrected", "beam hardening corrected", "linearly interpolated")
 LARGEST_INPUT_PER_CM = 0.192 * 4  # metal and its streaks are cut off here: above, only the place of metal matters
 
@@ -22,6 +25,7 @@ class CNNMARNetwork(nn.Module):
 
     def __init__(self, channels: int = 32, dilations: Sequence[int] = (1, 1, 1, 1)):
         super().__init__()
+        self.options = {"channels": channels, "dilations": list(dilations)}  # make the same network again
         layers: list[nn.Module] = []
         width = len(INPUT_IMAGES)
         for dilation in dilations:
@@ -36,3 +40,17 @@ class CNNMARNetwork(nn.Module):
         """images: (slices, 3, rows, columns), 1/cm, in the order of INPUT_IMAGES."""
         scaled = images.clamp(-LARGEST_INPUT_PER_CM, LARGEST_INPUT_PER_CM) / 0.192
         return images[:, 2] + 0.192 * self.layers(scaled)[:, 0]
+
+
+def load_cnnmar_network(name_or_path: str) -> CNNMARNetwork:
+    """The trained network of a weights file (see `weights.load_weights`), ready to be used, not to be trained.
+
+    Raises InputError as `load_weights`, and for the weights of another network.
+    """
+    tensors, description = load_weights(name_or_path)
+    try:
+        network = CNNMARNetwork(**description["network"])
+        network.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise InputError(f"The weights {name_or_path} are no CNNMAR network's: give those that `sslmar train` wrote for CNNMAR.") from None
+    return network.requires_grad_(False).eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -26,8 +27,9 @@ def save_checkpoint(folder: Path, step: int, network: torch.nn.Module, optimizer
                 tensors[f"optimizer.{index}.{name}"] = value
             else:
                 scalars[f"{index}.{name}"] = value
-    described = {"step": step, "facts": facts, "optimizer_scalars": scalars}
-    content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, {"state": json.dumps(described)})
+    described = json.dumps({"step": step, "facts": facts, "optimizer_scalars": scalars})
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    content = save(tensors, {"state": described, "sha256": _sha256(tensors, described)})
     write_complete(folder / NAME, lambda temporary: temporary.write_bytes(content), overwrite=True)
 
 
@@ -43,8 +45,11 @@ def load_checkpoint(folder: Path, network: torch.nn.Module, optimizer: torch.opt
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            described = json.loads(file.metadata()["state"])
+            metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        if metadata["sha256"] != _sha256(tensors, metadata["state"]):
+            raise ValueError("its SHA-256 differs")
+        described = json.loads(metadata["state"])
         prefix = "network."
         network.load_state_dict({name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)})
         values: dict[int, dict] = {}
@@ -55,7 +60,20 @@ def load_checkpoint(folder: Path, network: torch.nn.Module, optimizer: torch.opt
         for name, value in described["optimizer_scalars"].items():
             index, key = name.split(".")
             values.setdefault(int(index), {})[key] = value
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for index, state in values.items():
+            for name, value in state.items():  # in the parameter's own layout in memory, as the optimizer had it
+                if isinstance(value, torch.Tensor) and value.shape == parameters[index].shape:
+                    state[name] = torch.empty_like(parameters[index], requires_grad=False).copy_(value)
         optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
-    except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError, OSError) as error:
+        return described["step"], described["facts"]
+    except (SafetensorError, RuntimeError, LookupError, ValueError, TypeError, OSError) as error:
         raise InputError(f"The checkpoint {path} is damaged or of another network: remove it to start anew ({str(error)[:80]}).") from error
-    return described["step"], described["facts"]
+
+
+def _sha256(tensors: dict[str, torch.Tensor], described: str) -> str:
+    digest = hashlib.sha256(described.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +14,8 @@ import numpy
 import torch
 
 from ..ct.attenuation import hu_to_attenuation
-from ..errors import Cancelled
+from ..errors import Cancelled, InputError
+from ..files import write_text
 from ..methods.base import MetalAffectedScan
 from ..methods.cnnmar import network_images, tissue_processing
 from ..networks.cnnmar import CNNMARNetwork
@@ -21,7 +24,7 @@ from ..simulation.physics import XRayPhysics, load_physics
 from ..simulation.scan import ScanProtocol, simulate_scan
 from ..sinogram.replacement import metal_trace_replacement
 from ..tomography.projector import get_projector
-from .augmentation import random_turn_and_scale
+from .augmentation import TurnAndScale
 from .configuration import TrainingConfiguration
 from .slices import MetalFreeSlices, read_metal_free_slices
 
@@ -43,28 +46,46 @@ class SimulatedPairs:
     ) -> SimulatedPairs:
         """Simulate `count` pairs into a memory-mapped file; pairs that it has already, from a run that was stopped, are kept.
 
-        Pair n depends on (seed, n) alone. report(n): called before each; may raise Cancelled.
+        Pair n depends on the slices, the materials and (seed, n) alone. Beside the file, `.done` (JSON) says how many pairs are
+        done and what they were made from; pairs of anything else are made anew. report(n): called before each; may raise Cancelled.
         """
         projector = get_projector("cpu")
         shape = (count, CHANNELS, *projector.geometry.image_shape)
         done_path = path.with_suffix(".done")
-        exists = path.exists() and done_path.exists()
-        images = numpy.lib.format.open_memmap(path, "r+") if exists else numpy.lib.format.open_memmap(path, "w+", numpy.float16, shape)
-        if images.shape != shape:
-            images = numpy.lib.format.open_memmap(path, "w+", numpy.float16, shape)
-            exists = False
-        first = int(done_path.read_text()) if exists else 0
+        made_from = {
+            "slices_sha256": hashlib.sha256(numpy.ascontiguousarray(slices.images_hu)).hexdigest(),
+            "materials": list(configuration.materials),
+            "seed": seed,
+            "shape": list(shape),
+        }
+        first = _pairs_done(path, done_path, made_from)
+        if first == 0:
+            done_path.unlink(missing_ok=True)  # before the pairs go, so that it never speaks for others
+            numpy.lib.format.open_memmap(path, "w+", numpy.float16, shape).flush()
+        images = numpy.lib.format.open_memmap(path, "r+")
         for number in range(first, count):
             if report:
                 report(number)
             generator = numpy.random.default_rng([seed, number])
             images[number] = _make_pair(slices, configuration, generator, projector)
-            done_path.write_text(str(number + 1))
+            write_text(json.dumps({"pairs": number + 1, "made_from": made_from}) + "\n", done_path, overwrite=True)
         return cls(images)
 
 
+def _pairs_done(path: Path, done_path: Path, made_from: dict) -> int:
+    """How many pairs of the file can be kept: none where it is missing, damaged or made from something else."""
+    try:
+        done = json.loads(done_path.read_text(encoding="utf-8"))
+        images = numpy.lib.format.open_memmap(path, "r")
+        fits = done["made_from"] == made_from and list(images.shape) == made_from["shape"] and images.dtype == numpy.float16
+        return int(done["pairs"]) if fits else 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
 def _make_pair(slices, configuration, generator, projector) -> numpy.ndarray:
-    image_hu = random_turn_and_scale(slices.images_hu[generator.integers(len(slices))], generator)
+    source_hu = slices.images_hu[generator.integers(len(slices))]
+    image_hu = TurnAndScale.draw(generator).apply(source_hu)
     mask = random_metal_mask(body_mask(image_hu), generator)
     material = configuration.materials[generator.integers(len(configuration.materials))]
     protocol = ScanProtocol(physics=_coarse_physics(), material=material, noise="shared")
@@ -106,11 +127,16 @@ class CNNMARTask:
     ):
         torch.manual_seed(configuration.seed)
         self.configuration = configuration
-        self.network = CNNMARNetwork(**configuration.network_options).to(memory_format=torch.channels_last)
-        everything = read_metal_free_slices(configuration.data, leave_out=configuration.leave_out)
+        try:
+            network = CNNMARNetwork(**configuration.network_options)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"network_options is {configuration.network_options} in the training configuration: {error}.") from error
+        self.network = network.to(memory_format=torch.channels_last)
+        size = max(get_projector("cpu").geometry.image_shape)
+        everything = read_metal_free_slices(configuration.data, size, configuration.leave_out)
         training, validation = everything.split(configuration.validation_share, configuration.seed)
         self.description = {
-            "network": {"channels": 32, "dilations": [1, 1, 1, 1], **configuration.network_options},
+            "network": self.network.options,
             "training_patients": len(numpy.unique(training.patients)),
             "validation_patients": sorted(numpy.unique(validation.patients).tolist()),
             "training_slices": len(training),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+import math
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from ..errors import InputError
+from ..simulation.materials import METALS
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,25 @@ class TrainingConfiguration:
     seed: int = 0
 
     def __post_init__(self):
+        for name in ("network", "data", "output"):
+            self._check(name, isinstance(getattr(self, name), str), "a text")
+        self._check("network_options", isinstance(self.network_options, dict), "an object")
         for name in ("leave_out", "materials", "adam_betas"):
+            self._check(name, isinstance(getattr(self, name), list | tuple), "a list")
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._check("leave_out", all(isinstance(name, str) for name in self.leave_out), "a list of file names")
+        self._check("materials", bool(self.materials) and all(name in METALS for name in self.materials), f"some of {', '.join(METALS)}")
         for name in ("pairs", "validation_pairs", "patch_pixels", "batch_size", "steps", "validate_every", "checkpoint_every"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} is {value!r} in the training configuration: give a whole number, 1 or more.")
-        if not 0 < self.validation_share < 1:
-            raise InputError(f"validation_share is {self.validation_share!r} in the training configuration: give a share between 0 and 1.")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate is {self.learning_rate!r} in the training configuration: give a number above 0.")
+            self._check(name, _is_whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number, 1 or more")
+        self._check("seed", _is_whole(self.seed) and self.seed >= 0, "a whole number, 0 or more")
+        share, rate, betas = self.validation_share, self.learning_rate, self.adam_betas
+        self._check("validation_share", _is_number(share) and 0 < share < 1, "a share between 0 and 1")
+        self._check("learning_rate", _is_number(rate) and rate > 0, "a number above 0")
+        self._check("adam_betas", len(betas) == 2 and all(_is_number(b) and 0 <= b < 1 for b in betas), "two numbers from 0 to below 1")
+
+    def _check(self, name: str, is_good: bool, wanted: str) -> None:
+        if not is_good:
+            raise InputError(f"{name} is {getattr(self, name)!r} in the training configuration: give {wanted}.")
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -72,9 +83,16 @@ class TrainingConfiguration:
         if unknown or missing:
             problem = f"has unknown entries ({', '.join(unknown)})" if unknown else f"lacks {', '.join(missing)}"
             raise InputError(f"The training configuration {path} {problem}: it may have {', '.join(sorted(known))}.")
-        for name in ("data", "output"):
-            values[name] = str((path.parent / values[name]).resolve())
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise InputError(f"The training configuration {path} has an entry of a wrong kind ({error}).") from error
+        configuration = cls(**values)
+        data, output = ((path.parent / place).resolve() for place in (configuration.data, configuration.output))
+        if output == data or data in output.parents:
+            raise InputError(f"The output {output} lies in the training data folder {data}: give another folder, it would be read as data.")
+        return replace(configuration, data=str(data), output=str(output))
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +49,18 @@ def read_metal_free_slices(folder: str | Path, size: int = 416, leave_out=()) ->
     """All usable slices of a folder of metal-free scans, each brought to the (size, size) grid.
 
     Files are volumes that `read_volume` reads, folders of DICOM slices, and .npz with `hu` (slices, rows, columns) and `patient`.
-    A volume is one patient. Slices with metal or without a body are left out. Raises InputError where nothing is left.
+    A volume is one patient. Slices with metal or without a body are left out, and so are the files named in `leave_out`, and
+    hidden ones. Raises InputError where nothing is left, and for a name in `leave_out` that is not there, as a slip of the pen
+    would train on what must not be trained on.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"The training data folder {folder} does not exist.")
-    sources = sorted(item for item in folder.iterdir() if item.is_dir() or item.name.endswith(SUFFIXES))
+    items = sorted(item for item in folder.iterdir() if not item.name.startswith("."))
+    unknown = sorted(set(leave_out) - {item.name for item in items})
+    if unknown:
+        raise InputError(f"leave_out names {', '.join(unknown)}, which the training data folder {folder} does not have: check the names.")
+    sources = [item for item in items if item.is_dir() or item.name.lower().endswith(SUFFIXES)]
     images, patients = [], []
     for source in sources:
         if source.name in leave_out:
@@ -76,11 +83,19 @@ def read_metal_free_slices(folder: str | Path, size: int = 416, leave_out=()) ->
 
 def _read(source: Path):
     """(voxels_hu (slices, rows, columns), spacing (rows, columns), patient of each slice)"""
-    if source.suffix != ".npz":
+    if source.suffix.lower() != ".npz":
         volume = read_volume(source)
         name = source.name.split(".")[0]
         return volume.voxels_hu, volume.spacing_mm[1:], numpy.full(volume.shape[0], name, dtype=object).astype(str)
-    with numpy.load(source, allow_pickle=False) as archive:
-        if "hu" not in archive or "patient" not in archive:
-            raise InputError(f"{source} has no `hu` and `patient`: remove it from the training data folder.")
-        return archive["hu"], (1.0, 1.0), archive["patient"].astype(str)
+    try:
+        with numpy.load(source, allow_pickle=False) as archive:
+            voxels_hu, names = archive["hu"], archive["patient"].astype(str)
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{source} has no `hu` and `patient` that can be read ({error}): remove it from the training data.") from error
+    fits = voxels_hu.ndim == 3 and names.shape == voxels_hu.shape[:1]
+    if not fits or voxels_hu.dtype.kind not in "iuf" or not numpy.isfinite(voxels_hu).all():
+        raise InputError(
+            f"{source} has `hu` {voxels_hu.shape} {voxels_hu.dtype} and `patient` {names.shape}: give finite HU (slices, rows, columns) "
+            "and one patient a slice, or remove it from the training data."
+        )
+    return voxels_hu, (1.0, 1.0), names

@@ -13,7 +13,8 @@ from typing import Protocol
 import torch
 
 from .._version import __version__
-from ..errors import Cancelled
+from ..errors import Cancelled, InputError
+from ..files import write_text
 from ..networks.weights import save_weights
 from .checkpoints import load_checkpoint, save_checkpoint
 from .configuration import TrainingConfiguration
@@ -50,18 +51,18 @@ def train(
     """Train until the configuration's steps are done; returns the path of the best weights, as the validation says.
 
     In the output folder: checkpoint, log (JSON lines), weights. With `resume` a checkpoint there is gone on from, to the bit.
-    Raises Cancelled after a last checkpoint.
+    Raises Cancelled after a last checkpoint, InputError where the loss is no longer a finite number.
     """
     output = Path(configuration.output)
     output.mkdir(parents=True, exist_ok=True)
     optimizer = torch.optim.Adam(task.network.parameters(), lr=configuration.learning_rate, betas=configuration.adam_betas)
     found = load_checkpoint(output, task.network, optimizer) if resume else None
-    step, facts = found if found else (0, {"best_score": math.inf, "seconds": 0.0})
+    step, facts = found if found else (0, {"best_score": math.inf, "seconds": 0.0, "recent_losses": []})
     weights = output / f"{configuration.network}.safetensors"
+    _cut_log(output / LOG_NAME, step if found else -1)
     if not found:
-        (output / LOG_NAME).unlink(missing_ok=True)
         _validate(task, configuration, 0, facts, weights)
-    recent, start, seconds_before = [], time.monotonic(), facts["seconds"]
+    recent, start, seconds_before = facts["recent_losses"], time.monotonic(), facts["seconds"]
     while step < configuration.steps:
         rate = learning_rate(step, configuration)
         for group in optimizer.param_groups:
@@ -69,6 +70,8 @@ def train(
         task.network.train()
         optimizer.zero_grad(set_to_none=True)
         loss = task.loss(step)
+        if not math.isfinite(float(loss.detach())):
+            raise InputError(f"The training fell apart: the loss of step {step} is {float(loss.detach())}; give a lower learning_rate.")
         loss.backward()
         optimizer.step()
         step += 1
@@ -83,7 +86,7 @@ def train(
         cancelled = is_cancelled is not None and is_cancelled()
         if cancelled or step % configuration.checkpoint_every == 0 or step == configuration.steps:
             save_checkpoint(output, step, task.network, optimizer, facts)
-        if cancelled:
+        if cancelled and step < configuration.steps:
             raise Cancelled(f"Training stopped after step {step}; --resume goes on from there.")
     return weights
 
@@ -92,6 +95,18 @@ def learning_rate(step: int, configuration: TrainingConfiguration) -> float:
     """A short linear warm-up, then half a cosine down to zero."""
     warm_up = min(1.0, (step + 1) / min(WARM_UP_STEPS, configuration.steps))
     return configuration.learning_rate * warm_up * 0.5 * (1 + math.cos(math.pi * step / configuration.steps))
+
+
+def _cut_log(path: Path, last_step: int) -> None:
+    """Drop what a training that was killed wrote to the log after its last checkpoint: it is going to be written again."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            if json.loads(line)["step"] <= last_step:
+                kept.append(line + "\n")
+        except (ValueError, KeyError, TypeError):  # half a line
+            continue
+    write_text("".join(kept), path, overwrite=True)
 
 
 def _validate(task, configuration, step, facts, weights: Path) -> None:
