@@ -9,11 +9,11 @@ from pathlib import Path
 from .argument_types import positive_number
 from .console import progress_bar
 
-HELP = "Time the projector or the whole pipeline against the same operations on ODL + ASTRA (CPU)."
+HELP = "Time projector, pipeline or simulation against the same operations on ODL + ASTRA (CPU)."
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("what", choices=("projector", "pipeline"), help="what to time")
+    parser.add_argument("what", choices=("projector", "pipeline", "simulation"), help="what to time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--slices", type=positive_number, default=8, help="slices of the pipeline's volume (default 8)")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
@@ -26,11 +26,13 @@ def run(arguments) -> int:
     if arguments.json is not None:
         refuse_existing(arguments.json, arguments.overwrite)
     import_torch()
-    from ..evaluation.timing import time_pipeline, time_projector
+    from ..evaluation.timing import time_pipeline, time_projector, time_simulation
 
     with progress_bar(arguments) as progress:
         if arguments.what == "projector":
             result = time_projector(progress)
+        elif arguments.what == "simulation":
+            result = time_simulation(progress)
         else:
             result = time_pipeline(*_pipeline_volume(int(arguments.slices)), progress=progress)
     if arguments.json is not None:

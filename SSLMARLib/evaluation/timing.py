@@ -169,6 +169,36 @@ def time_pipeline(
     return result
 
 
+def time_simulation(progress: Callable[[float, str], None] = lambda fraction, message: None) -> dict:
+    """Seconds of one simulated slice with metal (416 x 416, all energies), and of the same model on the baseline's projector."""
+    from ..simulation.scan import ScanProtocol, simulate_scan
+    from ..tomography.projector import get_projector
+
+    projector, protocol = get_projector("cpu"), ScanProtocol()
+    baseline, absent = _baseline(projector.geometry)
+    rows, columns = projector.geometry.image_shape
+    x, y = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, columns), indexing="ij")
+    image = 0.2 * ((x / 0.7) ** 2 + (y / 0.9) ** 2 < 1)
+    metal = (x - 0.2) ** 2 + (y + 0.3) ** 2 < 0.01
+    ours, theirs = [], []
+    for repeat in range(REPEATS):
+        progress(repeat / REPEATS, "Timing the simulation")
+        ours.append(_milliseconds(simulate_scan, image, metal, projector, protocol))
+        if baseline:
+            theirs.append(_milliseconds(simulate_scan, image, metal, baseline, protocol))
+    mine, other = statistics.median(ours[1:]), statistics.median(theirs[1:]) if baseline else None
+    operation = {"operation": "simulate", "batch": 1, "ms_per_slice": mine, "baseline_ms_per_slice": other}
+    return {
+        "version": __version__,
+        "threads": torch.get_num_threads(),
+        "baseline": baseline.name if baseline else None,
+        "baseline_absent": absent,
+        "energies": len(protocol.physics.energies_kev),
+        "operations": [operation | {"ratio": other / mine if baseline else None}],
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
 def peak_memory_mb() -> float | None:
     """The largest memory that this process ever held, in MB; None where the system does not tell (Windows)."""
     try:
