@@ -18,7 +18,11 @@ _LAZY_NAMES = {
     "draw_implant": "implants",
     "random_metal_mask": "metal_masks",
     "body_mask": "metal_masks",
+    "implant_in_volume": "metal_masks",
+    "place_shape": "metal_masks",
+    "read_metal_shapes": "metal_masks",
     "body_phantom": "phantom",
+    "phantom_implant": "phantom",
     "simulate_metal": "volume",
 }
 

@@ -30,9 +30,7 @@ def make_tables(path: Path) -> None:
         import spekpy
         import xraylib
     except ImportError as error:
-        raise MissingPackageError(
-            f"{error.name} is not installed: `pip install 'sslmar[physics]'` makes these tables possible."
-        ) from error
+        raise MissingPackageError(f"{error.name} is not installed: `pip install 'sslmar[physics]'` makes these tables possible.") from error
     energies_kev = numpy.arange(LOWEST_ENERGY_KEV, HIGHEST_ENERGY_KEV + 1)
     spectra = numpy.zeros((len(TUBE_VOLTAGES_KV), len(energies_kev)))
     for row, tube_voltage_kv in zip(spectra, TUBE_VOLTAGES_KV, strict=True):

@@ -62,19 +62,13 @@ class XRayPhysics:
     def __post_init__(self):
         energies_kev = _read_only(self.energies_kev)
         spectrum = numpy.asarray(self.spectrum, dtype=float)
-        if (
-            energies_kev.ndim != 1
-            or spectrum.shape != energies_kev.shape
-            or not numpy.all(numpy.diff(energies_kev) > 0)
-        ):
+        if energies_kev.ndim != 1 or spectrum.shape != energies_kev.shape or not numpy.all(numpy.diff(energies_kev) > 0):
             raise InputError(
                 f"The spectrum has shape {spectrum.shape} for energies of shape {energies_kev.shape}: give one number "
                 "of photons for each of the increasing energies."
             )
         if not (numpy.isfinite(spectrum).all() and spectrum.min() >= 0 and spectrum.sum() > 0):
-            raise InputError(
-                "The spectrum has negative, infinite or no photons at all: give relative numbers of photons."
-            )
+            raise InputError("The spectrum has negative, infinite or no photons at all: give relative numbers of photons.")
         tables = {name: _read_only(table) for name, table in self.mass_attenuation_cm2_per_g.items()}
         for name, table in tables.items():
             if table.shape != energies_kev.shape or not (numpy.isfinite(table).all() and table.min() > 0):
@@ -98,8 +92,7 @@ class XRayPhysics:
         """Mass attenuation coefficient in cm^2/g, linear between the table's energies. InputError outside of them."""
         if not self.energies_kev[0] <= energy_kev <= self.energies_kev[-1]:
             raise InputError(
-                f"{energy_kev:g} keV is outside the tables: they go from {self.energies_kev[0]:g} to "
-                f"{self.energies_kev[-1]:g} keV."
+                f"{energy_kev:g} keV is outside the tables: they go from {self.energies_kev[0]:g} to {self.energies_kev[-1]:g} keV."
             )
         return float(numpy.interp(energy_kev, self.energies_kev, self._table(material)))
 
@@ -122,9 +115,7 @@ class XRayPhysics:
         """The same tables with one energy only (the nearest one): no beam hardening, so no water correction."""
         spectrum = numpy.zeros(len(self.energies_kev))
         spectrum[numpy.abs(self.energies_kev - energy_kev).argmin()] = 1.0
-        return replace(
-            self, spectrum=spectrum, water_correction=(1.0,), source=f"{self.source}, {energy_kev:g} keV alone"
-        )
+        return replace(self, spectrum=spectrum, water_correction=(1.0,), source=f"{self.source}, {energy_kev:g} keV alone")
 
     def _table(self, material: str) -> numpy.ndarray:
         if material not in self.mass_attenuation_cm2_per_g:
@@ -161,16 +152,13 @@ def load_physics(tube_voltage_kv: float = DEFAULT_TUBE_VOLTAGE_KV) -> XRayPhysic
     tables = _shipped_tables()
     voltages = tables["tube_voltages_kv"]
     if tube_voltage_kv not in voltages:
-        raise InputError(
-            f"There is no spectrum of {tube_voltage_kv:g} kV: choose one of {', '.join(f'{v:g}' for v in voltages)} kV."
-        )
+        raise InputError(f"There is no spectrum of {tube_voltage_kv:g} kV: choose one of {', '.join(f'{v:g}' for v in voltages)} kV.")
     keep = tables["energies_kev"] <= tube_voltage_kv
     return XRayPhysics(
         energies_kev=tables["energies_kev"][keep],
         spectrum=tables["spectra"][list(voltages).index(tube_voltage_kv)][keep],
         mass_attenuation_cm2_per_g={
-            str(name): table[keep]
-            for name, table in zip(tables["materials"], tables["mass_attenuation_cm2_per_g"], strict=True)
+            str(name): table[keep] for name, table in zip(tables["materials"], tables["mass_attenuation_cm2_per_g"], strict=True)
         },
         tube_voltage_kv=float(tube_voltage_kv),
         source=str(tables["source"]),
@@ -191,8 +179,7 @@ def load_benchmark_physics(folder: str | os.PathLike) -> XRayPhysics:
         if all((folder / file).is_file() for file in parts) or name in ("water", "cortical_bone", "titanium"):
             columns = [(share, _read_matlab_table(folder / file, columns=8)) for file, share in parts.items()]
             tables[name] = sum(
-                share * _rows_at(table[:, 0] * 1000, table[:, _TOTAL_WITH_COHERENT], energies_kev)
-                for share, table in columns
+                share * _rows_at(table[:, 0] * 1000, table[:, _TOTAL_WITH_COHERENT], energies_kev) for share, table in columns
             )
     return XRayPhysics(
         energies_kev=energies_kev,
@@ -216,14 +203,10 @@ def _read_matlab_table(path: Path, columns: int) -> numpy.ndarray:
     try:
         content = loadmat(path)
     except (OSError, ValueError, NotImplementedError) as error:
-        raise InputError(
-            f"The physics table {path} is missing or damaged ({error}): give the benchmark's physics folder."
-        ) from error
+        raise InputError(f"The physics table {path} is missing or damaged ({error}): give the benchmark's physics folder.") from error
     arrays = [value for name, value in content.items() if not name.startswith("__")]
     if len(arrays) != 1 or arrays[0].ndim != 2 or arrays[0].shape[1] != columns:
-        raise InputError(
-            f"The physics table {path} is not one array of {columns} columns: give the benchmark's physics folder."
-        )
+        raise InputError(f"The physics table {path} is not one array of {columns} columns: give the benchmark's physics folder.")
     return numpy.asarray(arrays[0], dtype=float)
 
 
@@ -232,9 +215,7 @@ def _rows_at(table_energies_kev, values, energies_kev) -> numpy.ndarray:
     found = {round(energy): value for energy, value in zip(table_energies_kev, values, strict=True)}
     missing = [energy for energy in energies_kev if energy not in found]
     if missing:
-        raise InputError(
-            f"A physics table has no entry at {missing[0]} keV: tables of 1 keV steps from 20 to 120 keV are needed."
-        )
+        raise InputError(f"A physics table has no entry at {missing[0]} keV: tables of 1 keV steps from 20 to 120 keV are needed.")
     return numpy.array([found[energy] for energy in energies_kev])
 
 

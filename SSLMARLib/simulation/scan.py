@@ -57,9 +57,7 @@ class ScanProtocol:
         if not 0 <= self.scatter_photons < 1e9:
             raise InputError(f"scatter_photons is {self.scatter_photons}: give 0 or more photons on each ray.")
         if not self.water_below_hu < self.bone_above_hu:
-            raise InputError(
-                f"water_below_hu ({self.water_below_hu:g}) must be below bone_above_hu ({self.bone_above_hu:g})."
-            )
+            raise InputError(f"water_below_hu ({self.water_below_hu:g}) must be below bone_above_hu ({self.bone_above_hu:g}).")
         if not self.partial_volume_divisor >= 1:
             raise InputError(f"partial_volume_divisor is {self.partial_volume_divisor}: give 1 or more.")
         if not self.shortest_metal_path_pixels >= 0:
@@ -71,9 +69,7 @@ class ScanProtocol:
     @property
     def metal_attenuation_per_cm(self) -> float:
         """The metal's attenuation at the reference energy."""
-        return self.physics.metal_attenuation_per_cm(
-            self.material, self.metal_density_g_per_cm3, self.reference_energy_kev
-        )
+        return self.physics.metal_attenuation_per_cm(self.material, self.metal_density_g_per_cm3, self.reference_energy_kev)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +98,9 @@ def simulate_scan(
     """Scan slices with and without metal.
 
     image: (slices, rows, columns) or (rows, columns), attenuation in 1/cm at the reference energy, without metal.
-    metal_mask: boolean, the image's shape, or the other one of the two shapes: several masks in one slice share the
-    slice's projections. The result always has the axis of slices.
+    metal_mask: boolean, or the share of each pixel that is metal (0 to 1); the image's shape, or the other of the two
+    shapes: several masks in one slice share the slice's projections. The result always has the axis of slices, and its
+    mask is where metal covers half of a pixel.
     generator: of any device; the same state gives the same noise. None draws from torch's own.
     pixel_size_cm: the image's true pixel where it differs from the geometry's. The paths through the object have
     their true lengths then, and sinograms are to be divided by pixel_size_cm / projector.geometry.pixel_size_cm
@@ -112,11 +109,11 @@ def simulate_scan(
     Raises InputError for shapes that do not fit.
     """
     protocol = protocol if protocol is not None else ScanProtocol()
-    image, metal_mask = _checked(image, metal_mask, projector)
+    image, metal_cover = _checked(image, metal_mask, projector)
     ratio = _pixel_ratio(projector, pixel_size_cm)
     with torch.no_grad():
         tissue_paths = ratio * projector.project(decompose_tissue(image, protocol))
-        metal_path_cm = projector.project(metal_mask.to(projector.dtype))
+        metal_path_cm = projector.project(metal_cover)
         trace = metal_path_cm > protocol.shortest_metal_path_pixels * projector.geometry.pixel_size_cm
         metal_path_cm = thin_at_run_ends(metal_path_cm, trace, protocol.partial_volume_divisor) * ratio
         tissue_only = _transmission(tissue_paths.movedim(1, -1).reshape(-1, 2), ("water", "cortical_bone"), protocol)
@@ -141,7 +138,7 @@ def simulate_scan(
             transmission[trace] = through_metal
             sinogram = detect(transmission, protocol, generator)
     metal_free = metal_free.expand(slices, -1, -1)
-    return SimulatedScan(sinogram, metal_free, trace, metal_mask)
+    return SimulatedScan(sinogram, metal_free, trace, metal_cover >= 0.5)
 
 
 def decompose_tissue(image: torch.Tensor, protocol: ScanProtocol) -> torch.Tensor:
@@ -167,9 +164,7 @@ def thin_at_run_ends(metal_path: torch.Tensor, trace: torch.Tensor, divisor: flo
     return torch.where(before & behind, path, path / divisor)
 
 
-def detect(
-    transmission: torch.Tensor, protocol: ScanProtocol, generator: torch.Generator | None = None
-) -> torch.Tensor:
+def detect(transmission: torch.Tensor, protocol: ScanProtocol, generator: torch.Generator | None = None) -> torch.Tensor:
     """The share of photons that gets through (any shape) -> line integrals after noise and water correction.
 
     N = Poisson(round(photons * transmission) + scatter), at least 1; p = -ln(N / photons); the water correction's
@@ -214,20 +209,20 @@ def _checked(image, metal_mask, projector) -> tuple[torch.Tensor, torch.Tensor]:
         if not isinstance(values, torch.Tensor) or values.dim() not in (2, 3) or tuple(values.shape[-2:]) != expected:
             found = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
             raise InputError(
-                f"{name} must be a torch tensor ([slices,] {expected[0]}, {expected[1]}), as the projector's image, "
-                f"not {found}."
+                f"{name} must be a torch tensor ([slices,] {expected[0]}, {expected[1]}), as the projector's image, not {found}."
             )
     image = (image if image.dim() == 3 else image[None]).to(projector.dtype)
-    metal_mask = (metal_mask if metal_mask.dim() == 3 else metal_mask[None]) != 0
+    metal_mask = (metal_mask if metal_mask.dim() == 3 else metal_mask[None]).to(projector.dtype)
     if image.shape[0] != metal_mask.shape[0] and 1 not in (image.shape[0], metal_mask.shape[0]):
-        raise InputError(
-            f"There are {image.shape[0]} slices and {metal_mask.shape[0]} metal masks: give one mask a slice."
-        )
+        raise InputError(f"There are {image.shape[0]} slices and {metal_mask.shape[0]} metal masks: give one mask a slice.")
     if not bool(torch.isfinite(image).all()):
         raise InputError("The image has NaN or infinite pixels: replace them first.")
     if image.min() < 0:
+        raise InputError(f"The image has the attenuation {float(image.min()):g} 1/cm: give 1/cm, not HU, from 0 (vacuum) on.")
+    if not (metal_mask.min() >= 0 and metal_mask.max() <= 1):
         raise InputError(
-            f"The image has the attenuation {float(image.min()):g} 1/cm: give 1/cm, not HU, from 0 (vacuum) on."
+            f"The metal mask goes from {float(metal_mask.min()):g} to {float(metal_mask.max()):g}: give a boolean mask, or the "
+            "share of each pixel that is metal, 0 to 1."
         )
     slices = max(image.shape[0], metal_mask.shape[0])
     return image, metal_mask.expand(slices, -1, -1)

@@ -144,9 +144,7 @@ def test_the_benchmarks_tables(shared):
     for name in set(BENCHMARK_FILES) - {"cobalt_chromium"}:
         ratio = physics.mass_attenuation_cm2_per_g[name] / shipped.mass_attenuation_cm2_per_g[name]
         assert abs(ratio - 1).max() < 1e-3, name
-    ratio = (
-        physics.mass_attenuation_cm2_per_g["cobalt_chromium"] / shipped.mass_attenuation_cm2_per_g["cobalt_chromium"]
-    )
+    ratio = physics.mass_attenuation_cm2_per_g["cobalt_chromium"] / shipped.mass_attenuation_cm2_per_g["cobalt_chromium"]
     assert abs(ratio - 1).max() < 0.16  # without the alloy's molybdenum
 
 

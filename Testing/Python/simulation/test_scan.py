@@ -80,9 +80,9 @@ def test_one_slice_takes_less_than_a_second(benchmark_case, projector):
     scan_of(benchmark_case, projector)  # the projector's matrices are built once
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()  # of all threads, so that other programs do not count
         scan_of(benchmark_case, projector)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 1.0
 
 
@@ -108,9 +108,7 @@ def test_the_sum_over_energies_against_a_plain_loop(projector, water_disk, disk)
     protocol = ScanProtocol(material="gold", noise="none", scatter_photons=0, photons=1e11)
     scan = simulate_scan(image, metal, projector, protocol)
     view, physics = 100, protocol.physics
-    water, dense = (
-        part[view].double().numpy() for part in projector.project(decompose_tissue(image[None], protocol)[0])
-    )
+    water, dense = (part[view].double().numpy() for part in projector.project(decompose_tissue(image[None], protocol)[0]))
     path = projector.project(metal.float())[view].double().numpy()
     inside = numpy.flatnonzero(scan.metal_trace[0, view].numpy())
     path[[inside[0], inside[-1]]] /= 4

@@ -1,0 +1,125 @@
+"""Simulate metal into a metal-free CT volume: the scan's artifacts are added to the volume as they are reconstructed.
+
+    slices -> attenuation -> polychromatic scan with and without metal -> FBP of the difference -> added to the slice
+
+So the slice keeps its own detail and noise, and gets what the metal adds: the metal itself, beam hardening, photon
+starvation and partial volume. Path lengths are the volume's true ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy
+
+from ..correction import check_mask, check_spacing, check_volume
+from ..ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
+from ..ct.padding import padding_mask
+from ..device import choose_device, to_array, to_tensor
+from ..errors import Cancelled, InputError, import_torch
+
+HIGHEST_12_BIT_HU = 3071.0
+LOWEST_12_BIT_HU = -1024.0
+DEFAULT_KERNEL_FWHM_MM = 1.0  # the blur of a scanner's soft-tissue kernel; the bare ramp gives the metal too sharp a noise
+SLICES_PER_BATCH = 8
+SMALLEST_COVER = 0.05  # of a pixel; below is the ringing of the resampling, not metal
+
+
+def simulate_metal(
+    volume_hu: numpy.ndarray,
+    spacing_mm: tuple[float, float, float],
+    metal_mask: numpy.ndarray,
+    material: str | None = None,
+    seed: int = 0,
+    *,
+    protocol=None,
+    kernel_fwhm_mm: float = DEFAULT_KERNEL_FWHM_MM,
+    highest_hu: float | None = HIGHEST_12_BIT_HU,
+    device: str = "auto",
+    progress: Callable[[float, str], None] | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
+    projector=None,
+) -> numpy.ndarray:
+    """The volume as a CT scanner would show it with metal in it: a new array of the same shape and type.
+
+    volume_hu: (slices, rows, columns) in HU, without metal. spacing_mm: (slices, rows, columns). metal_mask: the
+    volume's shape, non-zero = metal. material: a metal of `materials.METALS`, None for the protocol's (titanium).
+    seed: of the photon noise. protocol: ScanProtocol, None for the default; the part of its noise that is not the
+    metal's is left out, as the volume has its own. kernel_fwhm_mm: Gaussian blur of the reconstruction, 0 for none.
+    highest_hu: what the scanner can store, 3071 HU with 12 bits; None for as high as it gets.
+
+    Slices without metal and padding come back to the bit. Raises InputError for data that cannot be used; Cancelled.
+    """
+    torch = import_torch()
+    from ..ct.resampling import SliceGrid
+    from ..tomography.projector import get_projector
+    from .scan import ScanProtocol, simulate_scan
+
+    volume_hu = check_volume(volume_hu)
+    spacing_mm = check_spacing(spacing_mm)
+    metal_mask = check_mask(metal_mask, volume_hu.shape)
+    if highest_hu is not None and not highest_hu > 0:
+        raise InputError(f"highest_hu is {highest_hu}: give the highest value that a voxel can have, such as 3071.")
+    if not 0 <= kernel_fwhm_mm < 20:
+        raise InputError(f"kernel_fwhm_mm is {kernel_fwhm_mm}: give the width of the scanner's blur in mm, 0 for none.")
+    protocol = protocol if protocol is not None else ScanProtocol()
+    if material is not None:
+        protocol = replace(protocol, material=material, metal_density_g_per_cm3=None)
+    if protocol.noise == "independent":
+        protocol = replace(protocol, noise="shared")
+    progress = progress or (lambda fraction, message: None)
+
+    progress(0.0, "Preparing the projector")
+    device = choose_device(device)
+    projector = projector or get_projector(device)
+    grid = SliceGrid(volume_hu.shape[1:], spacing_mm[1:], projector.geometry.image_shape[0])
+    pixel_size_cm = grid.pixel_mm / 10
+    ratio = pixel_size_cm / projector.geometry.pixel_size_cm
+    bin_mm = 10 * ratio * projector.geometry.bin_width_cm / projector.geometry.magnification  # at the axis
+    generator = torch.Generator().manual_seed(seed)
+    result = volume_hu.copy()
+    metal_slices = numpy.flatnonzero(metal_mask.any(axis=(1, 2)))
+    for start in range(0, len(metal_slices), SLICES_PER_BATCH):
+        if is_cancelled is not None and is_cancelled():
+            raise Cancelled("Cancelled; nothing was changed.")
+        indices = metal_slices[start : start + SLICES_PER_BATCH]
+        progress(0.02 + 0.98 * start / len(metal_slices), f"Scanning slice {indices[0] + 1} ({start + 1} of {len(metal_slices)})")
+        with torch.inference_mode():
+            image = hu_to_attenuation(to_tensor(volume_hu[indices], device, torch.float32))
+            cover = grid.to_grid(to_tensor(metal_mask[indices], device, torch.float32)).clamp(0, 1)
+            cover = torch.where(cover < SMALLEST_COVER, 0.0, cover)
+            image = grid.to_grid(image).clamp_(min=0.0)
+            scan = simulate_scan(image, cover, projector, protocol, generator, pixel_size_cm=pixel_size_cm)
+            difference = _blur(scan.sinogram - scan.metal_free_sinogram, kernel_fwhm_mm / bin_mm)
+            difference = projector.fbp(difference / ratio)
+            difference_hu = to_array(attenuation_difference_to_hu(grid.from_grid(difference)))
+        result[indices] = _add(volume_hu[indices], difference_hu, highest_hu)
+    progress(1.0, "Done")
+    return result
+
+
+def _add(original: numpy.ndarray, difference_hu: numpy.ndarray, highest_hu: float | None) -> numpy.ndarray:
+    """The sum, rounded and clipped to what a scanner and the data type can store; padding stays."""
+    integer = numpy.issubdtype(original.dtype, numpy.integer)
+    limits = (numpy.iinfo if integer else numpy.finfo)(original.dtype)
+    high = float(limits.max) if highest_hu is None else min(float(limits.max), highest_hu)
+    low = max(LOWEST_12_BIT_HU, float(limits.min))
+    result = (original + difference_hu).clip(low, high)
+    if integer:
+        result = numpy.rint(result)
+    return numpy.where(padding_mask(original), original, result.astype(original.dtype))
+
+
+def _blur(sinogram, fwhm_bins: float):
+    """A Gaussian along the detector, (slices, views, bins) -> the same."""
+    import torch
+
+    sigma = fwhm_bins / math.sqrt(8 * math.log(2))
+    reach = math.ceil(4 * sigma)
+    if sigma < 0.1:
+        return sinogram
+    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=sinogram.device) / sigma) ** 2).to(sinogram.dtype)
+    rows = sinogram.reshape(-1, 1, sinogram.shape[-1])
+    return torch.nn.functional.conv1d(rows, (weights / weights.sum()).view(1, 1, -1), padding=reach).view(sinogram.shape)
