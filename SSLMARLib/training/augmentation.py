@@ -16,8 +16,9 @@ AIR_HU = -1000.0
 class TurnAndScale:
     """One view of a slice; the defaults leave it as it is.
 
-    In this order: left and right are exchanged (flip), the slice is turned by `quarter_turns` times 90 degrees, then turned by
-    `angle_degrees` and scaled about its center (above 1: larger), and moved by `shift` (rows, columns), shares of its sides.
+    In this order: left and right are exchanged (flip), the slice is turned by `quarter_turns` times 90 degrees as numpy.rot90
+    does, then turned the other way by `angle_degrees` and scaled about its center (above 1: larger), and moved by `shift` (rows,
+    columns), shares of its sides.
     """
 
     angle_degrees: float = 0.0

@@ -49,7 +49,6 @@ class TrainingConfiguration:
         self._check("network_options", isinstance(self.network_options, dict), "an object")
         for name in ("leave_out", "materials", "adam_betas"):
             self._check(name, isinstance(getattr(self, name), list | tuple), "a list")
-            object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check("leave_out", all(isinstance(name, str) for name in self.leave_out), "a list of file names")
         self._check("materials", bool(self.materials) and all(name in METALS for name in self.materials), f"some of {', '.join(METALS)}")
         for name in ("pairs", "validation_pairs", "patch_pixels", "batch_size", "steps", "validate_every", "checkpoint_every"):
@@ -59,6 +58,8 @@ class TrainingConfiguration:
         self._check("validation_share", _is_number(share) and 0 < share < 1, "a share between 0 and 1")
         self._check("learning_rate", _is_number(rate) and rate > 0, "a number above 0")
         self._check("adam_betas", len(betas) == 2 and all(_is_number(b) and 0 <= b < 1 for b in betas), "two numbers from 0 to below 1")
+        for name in ("leave_out", "materials", "adam_betas"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def _check(self, name: str, is_good: bool, wanted: str) -> None:
         if not is_good:
