@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
+import os
 import sys
 from importlib import import_module
 
 from ._version import __version__
+from .commands.interruption import STATUS_CANCELLED, Interruption
 from .errors import Cancelled, MARError
 
 VERBS = ("demo", "segment", "correct", "simulate", "train", "evaluate", "bench", "info")
-DONE, BAD_INPUT, CANCELLED = 0, 2, 130
+DONE, BAD_INPUT = 0, 2
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all verbs. Each verb's file gives `HELP`, `add_arguments(parser)` and `run(arguments)`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sslmar",
         description="Metal artifact reduction in CT. For research; not a medical device.",
         epilog="`sslmar VERB --help` tells more about each verb. `sslmar demo` is a good start.",
@@ -38,16 +39,31 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return the exit status. Never shows a traceback for what a user can cause."""
+    with Interruption() as interruption:
+        try:
+            return _run(argv)
+        except (Cancelled, KeyboardInterrupt) as reason:
+            sys.stderr.write(f"sslmar: cancelled. {reason}".rstrip() + "\n")
+        except Exception:
+            if not interruption.requested:  # else a library made another error of the interruption
+                raise
+            sys.stderr.write("sslmar: cancelled.\n")
+    if argv is None:  # as a program: at once, as threads of libraries may still be at work on what nobody waits for
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(STATUS_CANCELLED)
+    return STATUS_CANCELLED
+
+
+def _run(argv: list[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
     logging.basicConfig(
         level=logging.ERROR if arguments.quiet else logging.WARNING, format="sslmar: %(message)s", stream=sys.stderr
     )
-    _stop_as_with_ctrl_c(signal.SIGTERM)
     try:
         return arguments.run(arguments)
-    except (Cancelled, KeyboardInterrupt) as reason:
-        sys.stderr.write(f"\nsslmar: cancelled. {reason}\n")
-        return CANCELLED
+    except Cancelled:
+        raise
     except MARError as error:
         sys.stderr.write(f"sslmar: error: {' '.join(str(error).split())}\n")
         return BAD_INPUT
@@ -59,13 +75,8 @@ def main(argv: list[str] | None = None) -> int:
         return DONE
 
 
-def _stop_as_with_ctrl_c(signal_number) -> None:
-    """Let a polite kill end like Ctrl-C, so that no temporary file is left."""
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line, as every other error."""
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    try:
-        signal.signal(signal_number, interrupt)
-    except ValueError:  # not in the main thread: whoever calls us there handles signals
-        pass
+    def error(self, message: str):
+        self.exit(BAD_INPUT, f"sslmar: error: {' '.join(message.split())}; `{self.prog} --help` shows what is possible.\n")

@@ -2,18 +2,72 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
-from collections.abc import Callable
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .errors import InputError
 
+_unfinished: set[Path] = set()
 
-def refuse_existing(path: str | os.PathLike, overwrite: bool) -> None:
-    """Say before any work whether an output would be refused. Raises InputError if its folder is missing, or if it exists
-    (as a folder, or without `overwrite`)."""
+
+@contextlib.contextmanager
+def unfinished_beside(path: Path, suffix: str = "") -> Iterator[Path]:
+    """A name beside an output for a file or folder that is not complete yet; what has that name is gone afterwards."""
+    temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(4)}.part{suffix}"
+    _unfinished.add(temporary)
+    try:
+        yield temporary
+    finally:
+        _remove(temporary)
+        _unfinished.discard(temporary)
+
+
+@contextlib.contextmanager
+def all_or_none() -> Iterator[Callable[..., None]]:
+    """Several outputs of one job: `write(paths, function, *arguments)` inside calls the function that writes these paths. Where
+    something goes wrong later, those that were not there before are removed again."""
+    new: list[Path] = []
+
+    def write(paths, function, *arguments, **options) -> None:
+        added = [Path(path) for path in paths if not os.path.lexists(path)]
+        function(*arguments, **options)
+        new.extend(added)
+        _unfinished.update(added)
+
+    try:
+        yield write
+    except BaseException:
+        for path in new:
+            _remove(path)
+        raise
+    finally:
+        _unfinished.difference_update(new)
+
+
+def remove_unfinished() -> None:
+    """Remove every output that is not complete: for a process that is about to end without unwinding."""
+    for path in tuple(_unfinished):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def refuse_existing(path: str | os.PathLike, overwrite: bool, inputs=()) -> None:
+    """Say before any work whether an output would be refused. Raises InputError if its folder is missing, if it is one of the
+    inputs, or if it exists (as a folder, or without `overwrite`)."""
     path = Path(path)
+    if any(os.path.realpath(path) == os.path.realpath(item) for item in inputs):
+        raise InputError(f"The output {path} is the input itself; give another name.")
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} of the output does not exist; make it first.")
     if path.is_dir():
@@ -27,27 +81,15 @@ def write_complete(path: str | os.PathLike, write: Callable[[Path], None], overw
     `refuse_existing`, or where the disk refuses; whatever goes wrong, no part of a file stays."""
     path = Path(path)
     refuse_existing(path, overwrite)
-    temporary = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=f".part{path.suffix}", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        write(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+        with unfinished_beside(path, path.suffix) as temporary:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o666))
+            write(temporary)
+            os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"The output {path} could not be written ({error.strerror or error}); check the disk.") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def write_text(text: str, path: str | os.PathLike, overwrite: bool = False) -> None:
     """Write a text file in UTF-8, as `write_complete` does."""
     write_complete(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), overwrite)
-
-
-def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
-    return value

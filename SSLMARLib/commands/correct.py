@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments) -> int:
-    from ..ct.reading_writing import read_mask, read_volume, refuse_output, write_volume
-    from ..files import refuse_existing, write_text
+    from ..ct.reading_writing import files_of, read_mask, read_volume, refuse_output, refuse_same_output, write_volume
+    from ..files import all_or_none, refuse_existing, write_text
 
     get_method(arguments.method)  # an unknown method is refused before anything is read
     sources = [path for path in (arguments.input, arguments.mask) if path is not None]
@@ -65,8 +65,13 @@ def run(arguments) -> int:
     if arguments.mask_output is not None:
         refuse_output(arguments.mask_output, sources, arguments.overwrite, kind="mask")
     for path in filter(None, (arguments.report, arguments.figure)):
-        refuse_existing(path, arguments.overwrite)
-    with progress_bar(arguments) as progress:
+        refuse_existing(path, arguments.overwrite, sources)
+    refuse_same_output((arguments.output, arguments.mask_output, arguments.report, arguments.figure))
+    if arguments.figure is not None:
+        from ..evaluation.figures import check_figures_possible
+
+        check_figures_possible(arguments.figure)
+    with progress_bar(arguments) as progress, all_or_none() as write:
         progress(0.0, "Reading")
         volume = read_volume(arguments.input)
         mask = None if arguments.mask is None else read_mask(arguments.mask, volume)
@@ -86,14 +91,15 @@ def run(arguments) -> int:
             restore_metal=not arguments.replace_metal,
         )
         progress(0.9, "Writing")
-        write_volume(volume.with_voxels(result.volume_hu), arguments.output, overwrite=arguments.overwrite)
+        options = {"overwrite": arguments.overwrite}
+        write(files_of(arguments.output), write_volume, volume.with_voxels(result.volume_hu), arguments.output, **options)
         if arguments.mask_output is not None:
             mask_volume = replace(volume.with_voxels(result.metal_mask.astype("uint8")), metadata={}, dicom_files=())
-            write_volume(mask_volume, arguments.mask_output, overwrite=arguments.overwrite)
+            write(files_of(arguments.mask_output), write_volume, mask_volume, arguments.mask_output, **options)
         if arguments.report is not None:
-            write_text(result.report.to_json(), arguments.report, overwrite=arguments.overwrite)
+            write([arguments.report], write_text, result.report.to_json(), arguments.report, **options)
         if arguments.figure is not None:
-            _draw(arguments.figure, volume, result)
+            write([arguments.figure], _draw, arguments.figure, volume, result, **options)
     report = result.report
     say(
         arguments,
@@ -103,7 +109,7 @@ def run(arguments) -> int:
     return 0
 
 
-def _draw(path: Path, volume, result) -> None:
+def _draw(path: Path, volume, result, overwrite: bool) -> None:
     from ..evaluation.figures import figure_before_after
 
     worst = int(abs(result.volume_hu.astype("float32") - volume.voxels_hu).sum(axis=(1, 2)).argmax())
@@ -115,4 +121,5 @@ def _draw(path: Path, volume, result) -> None:
         title=f"slice {worst + 1}",
         method_title=get_method(result.report.method).title,
         spacing_mm=volume.spacing_mm[1:],
+        overwrite=overwrite,
     )

@@ -26,9 +26,9 @@ def run(arguments) -> int:
     from ..correction import reduce_metal_artifacts
     from ..ct.reading_writing import write_volume
     from ..errors import InputError
-    from ..evaluation.figures import figure_before_after
+    from ..evaluation.figures import check_figures_possible, figure_before_after
     from ..evaluation.metrics import rmse_hu
-    from ..files import refuse_existing
+    from ..files import all_or_none, refuse_existing
     from ..simulation.phantom import body_phantom
     from ..simulation.volume import simulate_metal
 
@@ -36,6 +36,7 @@ def run(arguments) -> int:
     methods = available_methods()
     names = ["truth", "with_metal", "metal", *methods]
     paths = {name: folder / f"{name}.nii.gz" for name in names} | {"figure": folder / "before_after.png"}
+    check_figures_possible(paths["figure"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -43,7 +44,7 @@ def run(arguments) -> int:
     for path in paths.values():
         refuse_existing(path, arguments.overwrite)
 
-    with progress_bar(arguments) as progress:
+    with progress_bar(arguments) as progress, all_or_none() as write:
         progress(0.0, f"Making a {arguments.kind} phantom")
         truth = body_phantom(arguments.kind)
         metal = _metal(arguments.kind, truth)
@@ -72,7 +73,7 @@ def run(arguments) -> int:
             "metal": metal.astype(numpy.uint8),
             **corrected_hu,
         }.items():
-            write_volume(truth.with_voxels(voxels), paths[name], overwrite=True)
+            write([paths[name]], write_volume, truth.with_voxels(voxels), paths[name], overwrite=True)
 
         with_metal = numpy.flatnonzero(metal.any(axis=(1, 2)))
 
@@ -85,7 +86,9 @@ def run(arguments) -> int:
         after = {method: rmse(voxels_hu) for method, voxels_hu in corrected_hu.items()}
         best = methods[-1]
         worst = int(with_metal[numpy.abs(scan_hu[with_metal].astype(float) - truth.voxels_hu[with_metal]).sum(axis=(1, 2)).argmax()])
-        figure_before_after(
+        write(
+            [paths["figure"]],
+            figure_before_after,
             scan_hu[worst],
             corrected_hu[best][worst],
             metal[worst],

@@ -50,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..ct.reading_writing import read_mask, read_volume, refuse_output, write_volume
+    from ..ct.reading_writing import files_of, read_mask, read_volume, refuse_output, write_volume
+    from ..files import all_or_none
 
     if arguments.seed < 0:
         raise InputError(f"--seed is {arguments.seed}: give a whole number, 0 or above.")
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..simulation.metal_masks import implant_in_volume
     from ..simulation.volume import simulate_metal
 
-    with progress_bar(arguments) as progress:
+    with progress_bar(arguments) as progress, all_or_none() as write:
         progress(0.0, "Reading")
         volume = read_volume(arguments.input)
         if arguments.mask is not None:
@@ -86,9 +87,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
         progress(0.9, "Writing")
         mask_volume = replace(volume.with_voxels(mask.astype("uint8")), metadata={}, dicom_files=())
-        write_volume(mask_volume, mask_path, overwrite=arguments.overwrite)
-        write_volume(volume, truth_path, overwrite=arguments.overwrite, series_suffix="metal-free")
-        write_volume(volume.with_voxels(result_hu), arguments.output, overwrite=arguments.overwrite, series_suffix="simulated metal")
+        for path, one, suffix in (
+            (mask_path, mask_volume, ""),
+            (truth_path, volume, "metal-free"),
+            (arguments.output, volume.with_voxels(result_hu), "simulated metal"),
+        ):
+            write(files_of(path), write_volume, one, path, overwrite=arguments.overwrite, series_suffix=suffix)
     slices = int(mask.any(axis=(1, 2)).sum())
     say(
         arguments,

@@ -11,13 +11,13 @@ import errno
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy
 
 from ..errors import InputError
+from ..files import unfinished_beside
 from .dicom import is_dicom_file, read_dicom
 from .dicom_writing import write_dicom_folder
 from .image_file import FORMATS, known_suffix, read_image_file, refuse_not_finite, refuse_unreadable, write_image_file
@@ -102,27 +102,34 @@ def refuse_output(
     if input_paths is None or isinstance(input_paths, (str, os.PathLike)):
         input_paths = [] if input_paths is None else [input_paths]
     input_paths = [Path(path) for path in input_paths]
-    output_files = {_real(item) for item in _files_of(output_path)}
+    output_files = {_real(item) for item in files_of(output_path)}
     for input_path in input_paths:
-        if output_files & {_real(item) for item in _files_of(input_path)} or _is_inside(input_path, output_path):
+        if output_files & {_real(item) for item in files_of(input_path)} or _is_inside(input_path, output_path):
             raise InputError(f"The output {output_path} is the input itself; give another name.")
     is_dicom = kind == "volume" and bool(input_paths) and _is_dicom(input_paths[0])
     _refuse_suffix(output_path, is_dicom)
     _refuse_place(output_path, overwrite, is_folder=known_suffix(output_path) is None)
 
 
+def refuse_same_output(paths: Iterable[str | os.PathLike | None]) -> None:
+    """Say before any work that two outputs of one job would be the same file, links included. Raises InputError."""
+    seen: set[str] = set()
+    for path in paths:
+        names = set() if path is None else {_real(item) for item in files_of(Path(path))}
+        if names & seen:
+            raise InputError(f"The output {path} would replace another output of this run; give each a name of its own.")
+        seen |= names
+
+
 @contextlib.contextmanager
 def _temporary_folder_beside(path: Path) -> Iterator[Path]:
     """A folder on the output's disk, gone afterwards whatever happens; what fails inside becomes one sentence."""
-    temporary = None
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent))
-        yield temporary
+        with unfinished_beside(path) as temporary:
+            temporary.mkdir(mode=0o700)
+            yield temporary
     except (OSError, RuntimeError) as error:
         raise _writing_failed(path, error) from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _read(path: Path) -> CTVolume:
@@ -152,7 +159,7 @@ def _is_inside(path: Path, folder: Path) -> bool:
     return _real(folder) in (_real(parent) for parent in Path(os.path.abspath(path)).parents)
 
 
-def _files_of(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
     """The file, and the data files that a detached header of this name may have."""
     suffix = known_suffix(path)
     if suffix not in (".mhd", ".nhdr"):
@@ -174,7 +181,7 @@ def _refuse_place(path: Path, overwrite: bool, is_folder: bool) -> None:
         raise InputError(f"The folder {parent} of the output does not exist; make it first.")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise InputError(f"The folder {parent} of the output is not writable; choose another one.")
-    existing = [item for item in _files_of(path) if os.path.lexists(item)]
+    existing = [item for item in files_of(path) if os.path.lexists(item)]
     if not existing:
         return
     if path.is_dir() != is_folder and path.exists():

@@ -14,7 +14,6 @@ from SSLMARLib.networks.weights import load_weights
 def sslmar_train(monkeypatch, tmp_path, configuration_values, simulated_pairs, capsys):
     """sslmar_train(*arguments, **entries) -> (status, standard output, standard error); pairs are there already."""
     monkeypatch.setattr(cli, "VERBS", ("train",))  # the other verbs have tests of their own
-    monkeypatch.setattr(cli, "_stop_as_with_ctrl_c", lambda signal_number: None)
     (tmp_path / "run").mkdir()
     for name, content in simulated_pairs.items():
         (tmp_path / "run" / name).write_bytes(content)
