@@ -120,6 +120,19 @@ def test_tissue_becomes_uniform_and_edges_stay(body):
     assert torch.equal(prior[(image == 0)], image[image == 0])
 
 
+def test_the_uniform_tissue_gives_way_to_the_image_towards_its_border():
+    image = torch.full((1, 40, 40), 1.05 * WATER)  # brighter on the right half, still tissue, and bone beyond
+    image[:, :, :20] = WATER
+    image[:, :, 32:] = BONE
+    prior = tissue_processing(image, torch.zeros_like(image, dtype=torch.bool))
+    row = prior[0, 20]
+    uniform = float(row[22])
+    assert WATER < uniform < 1.05 * WATER and float((row[:24] - uniform).abs().max()) < 1e-6
+    share = (row[24:31] - uniform) / (image[0, 20, 24:31] - uniform)  # of the image, towards the bone
+    assert (share.diff() > -1e-5).all() and share[0] < 0.25 and share[-1] == pytest.approx(1.0, abs=1e-4)
+    assert float(share.diff().max()) < 1.5 / BORDER_PIXELS
+
+
 def test_metal_is_tissue_and_nothing_is_negative(body):
     image, mask = body
     prior = tissue_processing(torch.where(mask, 40.0, image) - 0.05 * (image == 0), mask)

@@ -53,6 +53,12 @@ def test_shift_is_a_share_of_the_side(image):
     assert (found[:4] == -1000).all() and (found[:, -2:] == -1000).all()
 
 
+def test_the_shift_comes_after_turn_and_scale(image):
+    straight = TurnAndScale(scale=0.8, angle_degrees=30).apply(image)
+    moved = TurnAndScale(scale=0.8, angle_degrees=30, shift=(6 / 64, 0.0)).apply(image)
+    numpy.testing.assert_allclose(moved[6:], straight[:-6], atol=0.01)
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_scale_is_that_of_the_body(scale):
     y, x = numpy.mgrid[-1:1:128j, -1:1:128j]

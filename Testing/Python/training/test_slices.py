@@ -94,9 +94,10 @@ def test_a_scan_without_usable_slices_is_named_and_passed_over(folder, make_scan
 
 def test_other_grids_become_square_and_what_is_beside_them_is_air(folder, make_scan):
     scan = make_scan(1, slices=1, size=96)[:, 24:72]  # 48 rows of 96: the grid's upper and lower quarter are beside it
-    scan = numpy.where(scan < -900, -2000, scan).astype(numpy.int16)  # padding of a scanner
+    write(numpy.where(scan < -900, -2000, scan).astype(numpy.int16), folder / "padded.nrrd", spacing_mm=(1.0, 0.7, 0.7))
     write(scan, folder / "wide.nrrd", spacing_mm=(1.0, 0.7, 0.7))
-    (image,) = read_metal_free_slices(folder, size=64).images_hu
+    padded, image = read_metal_free_slices(folder, size=64).images_hu
+    assert (padded == image).all()  # a scanner's padding is air, at the edge of the body too
     assert image.shape == (64, 64) and image.min() >= -1000 and (image[:14] == -1000).all() and (image[-14:] == -1000).all()
     assert image[32, 32] > -950 and abs(numpy.median(image[20:44, 25:40]) - 40) < 5
 
