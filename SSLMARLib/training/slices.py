@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy
 
+from ..ct.image_file import known_suffix
 from ..ct.reading_writing import read_volume
 from ..ct.resampling import SliceGrid
 from ..device import to_array, to_tensor
@@ -85,7 +86,8 @@ def _read(source: Path):
     """(voxels_hu (slices, rows, columns), spacing (rows, columns), patient of each slice)"""
     if source.suffix.lower() != ".npz":
         volume = read_volume(source)
-        name = source.name.split(".")[0]
+        suffix = "" if source.is_dir() else known_suffix(source) or ""  # names have dots of their own, as DICOM's identifiers
+        name = source.name[: len(source.name) - len(suffix)]
         return volume.voxels_hu, volume.spacing_mm[1:], numpy.full(volume.shape[0], name, dtype=object).astype(str)
     try:
         with numpy.load(source, allow_pickle=False) as archive:

@@ -69,6 +69,14 @@ def test_every_format_gives_the_same_slices(folder, make_scan):
     assert names == ["D"] * 2 + ["a"] * 2 + ["b"] * 2 + ["c"] * 2 + ["e"] * 2 + ["f"] * 2 + ["one", "two"]
 
 
+def test_names_with_dots_are_different_patients(folder, make_scan):
+    for name in ("1.2.840.1", "1.2.840.2"):
+        write_dicom(make_scan(1), folder / name)
+    write(make_scan(2), folder / "scan.1.nii.gz")
+    write(make_scan(2), folder / "scan.2.nrrd")
+    assert set(read_metal_free_slices(folder, size=64).patients) == {"1.2.840.1", "1.2.840.2", "scan.1", "scan.2"}
+
+
 def test_slices_with_metal_or_without_a_body_are_left_out(folder, make_scan):
     scan = make_scan(2, slices=5)
     scan[0, 30, :21] = 3000  # 21 pixels: metal
