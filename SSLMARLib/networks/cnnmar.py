@@ -20,26 +20,29 @@ class CNNMARNetwork(nn.Module):
     The network adds to the LI image what its last convolution gives, which starts at zero: an untrained network is LI.
 
     channels: width of the hidden convolutions. dilations: one hidden convolution each; (1, 1, 1, 1) is the published network, larger
-    ones let the same number of weights see wider streaks.
+    ones let the same number of weights see wider streaks. shuffle: n x n neighboring pixels become channels of one coarser pixel before
+    the first convolution and pixels again after the last one: n^2 times less work for the same channels, and a view n times wider.
     """
 
-    def __init__(self, channels: int = 32, dilations: Sequence[int] = (1, 1, 1, 1)):
+    def __init__(self, channels: int = 32, dilations: Sequence[int] = (1, 1, 1, 1), shuffle: int = 1):
         super().__init__()
-        self.options = {"channels": channels, "dilations": list(dilations)}  # make the same network again
+        self.options = {"channels": channels, "dilations": list(dilations), "shuffle": shuffle}  # make the same network again
         layers: list[nn.Module] = []
-        width = len(INPUT_IMAGES)
+        width = len(INPUT_IMAGES) * shuffle**2
         for dilation in dilations:
             layers += [nn.Conv2d(width, channels, 3, padding=dilation, dilation=dilation), nn.ReLU(inplace=True)]
             width = channels
-        last = nn.Conv2d(width, 1, 3, padding=1)
+        last = nn.Conv2d(width, shuffle**2, 3, padding=1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.layers = nn.Sequential(*layers, last)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """images: (slices, 3, rows, columns), 1/cm, in the order of INPUT_IMAGES."""
+        """images: (slices, 3, rows, columns), 1/cm, in the order of INPUT_IMAGES; rows and columns divide by `shuffle`."""
         scaled = images.clamp(-LARGEST_INPUT_PER_CM, LARGEST_INPUT_PER_CM) / 0.192
-        return images[:, 2] + 0.192 * self.layers(scaled)[:, 0]
+        shuffle = self.options["shuffle"]
+        residual = nn.functional.pixel_shuffle(self.layers(nn.functional.pixel_unshuffle(scaled, shuffle)), shuffle)
+        return images[:, 2] + 0.192 * residual[:, 0]
 
 
 def load_cnnmar_network(name_or_path: str) -> CNNMARNetwork:

@@ -165,13 +165,14 @@ class CNNMARTask:
         )
 
     def loss(self, step: int) -> torch.Tensor:
-        """Mean absolute error outside metal, in units of water's attenuation."""
+        """Mean absolute error outside metal, in units of water's attenuation. The convolutions run in bfloat16."""
         generator = numpy.random.default_rng([self.configuration.seed, 7, step])
         patches = numpy.stack([self._patch(generator) for _ in range(self.configuration.batch_size)]).astype(numpy.float32)
         batch = torch.from_numpy(patches)
         images, truth, metal = batch[:, :3], batch[:, 3], batch[:, 4]
-        found = self.network(images.contiguous(memory_format=torch.channels_last))
-        return ((found - truth).abs() * (1 - metal)).mean() / 0.192
+        with torch.autocast("cpu", torch.bfloat16):
+            found = self.network(images.contiguous(memory_format=torch.channels_last))
+        return ((found.float() - truth).abs() * (1 - metal)).mean() / 0.192
 
     def _patch(self, generator) -> numpy.ndarray:
         pair = self.training[generator.integers(len(self.training))]

@@ -69,9 +69,20 @@ def test_the_gradient_reaches_the_first_layer_after_one_step():
 
 
 def test_options_make_the_same_network_again():
-    network = CNNMARNetwork(channels=5, dilations=(1, 3))
-    assert network.options == {"channels": 5, "dilations": [1, 3]}
+    network = CNNMARNetwork(channels=5, dilations=(1, 3), shuffle=2)
+    assert network.options == {"channels": 5, "dilations": [1, 3], "shuffle": 2}
     again = CNNMARNetwork(**network.options)
     assert {name: value.shape for name, value in again.state_dict().items()} == {
         name: value.shape for name, value in network.state_dict().items()
     }
+
+
+def test_shuffling_keeps_places_and_widens_the_view():
+    network = CNNMARNetwork(channels=4, dilations=(1,), shuffle=2)
+    torch.nn.init.normal_(network.layers[-1].weight)
+    images = torch.rand(1, 3, 16, 16)
+    changed = images.clone()
+    changed[0, 0, 8, 8] += 0.1
+    difference = (network(changed) - network(images))[0].abs() > 0
+    rows, columns = torch.nonzero(difference, as_tuple=True)
+    assert difference.any() and rows.min() >= 4 and rows.max() <= 13 and columns.min() >= 4 and columns.max() <= 13

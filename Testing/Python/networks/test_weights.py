@@ -42,7 +42,7 @@ def test_round_trip(path, network):
     tensors, description = load_weights(path)
     assert tensors.keys() == network.state_dict().keys()
     assert all(torch.equal(tensors[name], value) for name, value in network.state_dict().items())
-    assert description["step"] == 7 and description["network"] == {"channels": 2, "dilations": [1, 2]}
+    assert description["step"] == 7 and description["network"] == {"channels": 2, "dilations": [1, 2], "shuffle": 1}
     images = torch.rand(1, 3, 12, 12)
     loaded = load_cnnmar_network(str(path))
     assert torch.equal(loaded(images), network(images)) and not loaded.training

@@ -59,7 +59,7 @@ def test_a_tiny_training_lowers_the_validation_score(make_configuration, small_p
     # what was written is what corrects
     tensors, description = load_weights(path)
     assert description["validation"]["score"] == min(line["score"] for line in log)
-    assert description["network"] == {"channels": 6, "dilations": [1, 2]} and description["seconds"] > 0
+    assert description["network"] == {"channels": 6, "dilations": [1, 2], "shuffle": 1} and description["seconds"] > 0
     assert description["configuration"]["steps"] == 200 and description["step"] in (100, 200)
     written = path.with_suffix(".json").read_text()  # it travels with the weights, so no folder of this machine is in it
     assert configuration.data not in written and configuration.output not in written
