@@ -73,6 +73,10 @@ def _run(argv: list[str] | None) -> int:
     except BrokenPipeError:  # the reader of our output (`| head`) has gone
         sys.stderr.close()
         return DONE
+    except OSError as error:  # a name that is too long, a disk that was pulled out
+        name = "" if error.filename is None else f"{error.filename}: "
+        sys.stderr.write(f"sslmar: error: {name}{error.strerror or error}.\n")
+        return BAD_INPUT
 
 
 class _Parser(argparse.ArgumentParser):

@@ -30,6 +30,7 @@ DEFAULT_THRESHOLD_HU = 2000.0
 DEFAULT_TRACE_DILATION_BINS = 1
 SLICES_PER_BATCH = {"cpu": 8, "cuda": 16}
 LARGEST_METAL_SHARE = 0.5  # of a slice; the largest hip endoprostheses cover some percent
+HIGHEST_HU = 1e6  # a hundred times the brightest metal of scanners with an extended scale: beyond it are no Hounsfield units
 LOWEST_HU = -1024.0  # a correction makes nothing darker than a scanner can store
 
 
@@ -255,7 +256,7 @@ class _SliceRun:
             numpy.rint(result, out=result)
         result = numpy.where(keep, original, result.astype(original.dtype))
         corrected[indices] = result
-        return numpy.abs(result.astype(numpy.float32) - original.astype(numpy.float32))
+        return numpy.abs(numpy.subtract(result, original, dtype=numpy.float64))
 
 
 def check_volume(volume_hu) -> numpy.ndarray:
@@ -270,6 +271,9 @@ def check_volume(volume_hu) -> numpy.ndarray:
         bad = sum(int(numpy.count_nonzero(~numpy.isfinite(one_slice))) for one_slice in volume_hu)
         if bad:
             raise InputError(f"The volume has {bad} NaN or infinite voxels: replace them (for example with -1000) first.")
+    highest = volume_hu.max()
+    if highest > HIGHEST_HU:
+        raise InputError(f"The volume has values up to {highest:.4g}, which are no Hounsfield units: rescale or replace them first.")
     return volume_hu
 
 

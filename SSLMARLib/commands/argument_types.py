@@ -15,6 +15,13 @@ def number_from_zero(text: str) -> float:
     return _number(text, lambda value: value >= 0, "0 or a number above 0")
 
 
+def positive_integer(text: str) -> int:
+    """An argparse type: a whole number, 1 or above."""
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
 def _number(text, accepts, wanted) -> float:
     try:
         value = float(text)

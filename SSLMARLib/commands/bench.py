@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from .argument_types import positive_number
+from .argument_types import positive_integer
 from .console import progress_bar
 
 HELP = "Time projector, pipeline or simulation against the same operations on ODL + ASTRA (CPU)."
@@ -15,7 +15,7 @@ HELP = "Time projector, pipeline or simulation against the same operations on OD
 def add_arguments(parser) -> None:
     parser.add_argument("what", choices=("projector", "pipeline", "simulation"), help="what to time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
-    parser.add_argument("--slices", type=positive_number, default=8, help="slices of the pipeline's volume (default 8)")
+    parser.add_argument("--slices", type=positive_integer, default=8, help="slices of the pipeline's volume (default 8)")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
 
@@ -34,7 +34,7 @@ def run(arguments) -> int:
         elif arguments.what == "simulation":
             result = time_simulation(progress)
         else:
-            result = time_pipeline(*_pipeline_volume(int(arguments.slices)), progress=progress)
+            result = time_pipeline(*_pipeline_volume(arguments.slices), progress=progress)
     if arguments.json is not None:
         write_text(json.dumps(result, indent=2) + "\n", arguments.json, arguments.overwrite)
     sys.stdout.write(format_timings(result))

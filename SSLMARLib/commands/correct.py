@@ -9,7 +9,7 @@ from pathlib import Path
 from ..correction import DEFAULT_METHOD, DEFAULT_THRESHOLD_HU, DEFAULT_TRACE_DILATION_BINS, reduce_metal_artifacts
 from ..device import DEVICE_CHOICES
 from ..methods import available_methods, get_method
-from .argument_types import number_from_zero, positive_number
+from .argument_types import number_from_zero, positive_integer, positive_number
 from .console import progress_bar, say
 
 HELP = "Reduce the metal artifacts of a CT volume."
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done, as JSON")
     parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw before, after and difference of the worst slice")
     parser.add_argument("--device", default="auto", metavar="DEVICE", help=f"{', '.join(DEVICE_CHOICES)} (default auto)")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="slices at once (default: chosen for the device)")
+    parser.add_argument("--batch-size", type=positive_integer, metavar="N", help="slices at once (default: chosen for the device)")
     parser.add_argument("--overwrite", action="store_true", help="replace output files that exist")
 
 

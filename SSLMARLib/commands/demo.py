@@ -25,6 +25,7 @@ def run(arguments) -> int:
 
     from ..correction import reduce_metal_artifacts
     from ..ct.reading_writing import write_volume
+    from ..device import choose_device
     from ..errors import InputError
     from ..evaluation.figures import check_figures_possible, figure_before_after
     from ..evaluation.metrics import rmse_hu
@@ -37,14 +38,14 @@ def run(arguments) -> int:
     names = ["truth", "with_metal", "metal", *methods]
     paths = {name: folder / f"{name}.nii.gz" for name in names} | {"figure": folder / "before_after.png"}
     check_figures_possible(paths["figure"])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"The folder {folder} cannot be made ({error.strerror}): choose another with --output.") from error
-    for path in paths.values():
-        refuse_existing(path, arguments.overwrite)
-
+    device = choose_device(arguments.device)
     with progress_bar(arguments) as progress, all_or_none() as write:
+        try:
+            write([folder], folder.mkdir, parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"The folder {folder} cannot be made ({error.strerror}): choose another with --output.") from error
+        for path in paths.values():
+            refuse_existing(path, arguments.overwrite)
         progress(0.0, f"Making a {arguments.kind} phantom")
         truth = body_phantom(arguments.kind)
         metal = _metal(arguments.kind, truth)
@@ -53,7 +54,7 @@ def run(arguments) -> int:
             truth.spacing_mm,
             metal,
             MATERIAL,
-            device=arguments.device,
+            device=device,
             progress=lambda fraction, message: progress(0.05 + 0.35 * fraction, message),
         )
         corrected_hu = {}
@@ -63,7 +64,7 @@ def run(arguments) -> int:
                 truth.spacing_mm,
                 metal,
                 method,
-                arguments.device,
+                device,
                 lambda fraction, message, number=number: progress(0.4 + 0.5 * (number + fraction) / len(methods), message),
             ).volume_hu
         progress(0.9, "Writing")

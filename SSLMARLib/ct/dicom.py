@@ -16,7 +16,7 @@ import numpy
 import SimpleITK
 
 from ..errors import InputError
-from .image_file import image_to_volume, quiet_simple_itk
+from .image_file import image_to_volume, quiet_simple_itk, refuse_name
 from .volume import CTVolume
 
 logger = logging.getLogger(__name__)
@@ -131,8 +131,9 @@ def _slices_in(folder: Path) -> list[DicomSlice]:
         if not is_dicom_file(path):
             continue
         try:
+            refuse_name(path)
             slices.append(_slice_of(open_dicom(path), path))
-        except RuntimeError:
+        except (RuntimeError, InputError):
             unreadable.append(path.name)
     if unreadable:
         logger.warning("%s: left out, as no image could be read in them: %s.", folder, ", ".join(unreadable))

@@ -27,6 +27,8 @@ FORMATS = {
 COMPRESSED_SUFFIXES = (".nrrd", ".mha")
 """Compressed when written. A detached header's data file stays as it is, for programs that read the plain numbers."""
 
+LONGEST_NAME_BYTES = 255
+
 
 def known_suffix(path: Path) -> str | None:
     """The suffix in lower case if this library reads and writes such files, else None."""
@@ -43,6 +45,29 @@ def quiet_simple_itk() -> Iterator[None]:
         yield
     finally:
         SimpleITK.ProcessObject.SetGlobalWarningDisplay(before)
+
+
+@contextlib.contextmanager
+def _quiet_meta_io() -> Iterator[None]:
+    """MetaIO, which reads MetaImage headers, prints what it does not like on standard error itself: off inside."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def refuse_name(path: Path) -> None:
+    """Raise InputError for a name that no file system or SimpleITK takes: one that is not in UTF-8 would end the process."""
+    if len(os.fsencode(path.name)) > LONGEST_NAME_BYTES:
+        raise InputError(f"The name {path.name[:20]}... is too long: give one of at most {LONGEST_NAME_BYTES} bytes.")
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"The name {os.fspath(path)!a} is not in UTF-8: rename the file or folder.") from None
 
 
 def refuse_unreadable(path: Path) -> None:
@@ -72,7 +97,8 @@ def read_image_file(path: Path) -> CTVolume:
                 raise damaged
             return volume
         try:
-            reader = _open_image(path, reader_name)
+            with _quiet_meta_io() if format_name == "MetaImage" else contextlib.nullcontext():
+                reader = _open_image(path, reader_name)
             kind = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
             _refuse_unsuitable(path, reader.GetSize(), reader.GetNumberOfComponents(), "complex" in kind)
             if reader.GetDimension() > 3:

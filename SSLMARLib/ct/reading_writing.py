@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..files import unfinished_beside
 from .dicom import is_dicom_file, read_dicom
 from .dicom_writing import write_dicom_folder
-from .image_file import FORMATS, known_suffix, read_image_file, refuse_not_finite, refuse_unreadable, write_image_file
+from .image_file import FORMATS, known_suffix, read_image_file, refuse_name, refuse_not_finite, refuse_unreadable, write_image_file
 from .volume import GEOMETRY_TOLERANCE_MM, CTVolume, describe_size
 
 logger = logging.getLogger(__name__)
@@ -133,6 +133,7 @@ def _temporary_folder_beside(path: Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> CTVolume:
+    refuse_name(path)
     if not path.is_dir():
         refuse_unreadable(path)
     if not path.is_dir() and known_suffix(path):
@@ -176,6 +177,7 @@ def _refuse_suffix(path: Path, is_dicom: bool) -> None:
 
 
 def _refuse_place(path: Path, overwrite: bool, is_folder: bool) -> None:
+    refuse_name(path)
     parent = path.parent
     if not parent.is_dir():
         raise InputError(f"The folder {parent} of the output does not exist; make it first.")
@@ -218,4 +220,6 @@ def _writing_failed(path: Path, error: Exception) -> InputError:
     if code == errno.ENOSPC or (free_bytes is not None and free_bytes < 1 << 20):
         return InputError(f"The output {path} could not be written: the disk is full.")
     free = "" if free_bytes is None else f" ({free_bytes / 1e9:.1f} GB are free there)"
+    if code is not None:
+        return InputError(f"The output {path} could not be written ({os.strerror(code)}): look at its name, the disk and its quota{free}.")
     return InputError(f"The output {path} could not be written completely: look at the disk and its quota{free}.")
