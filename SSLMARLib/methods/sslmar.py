@@ -1,0 +1,104 @@
+"""SSLMAR: SinoNet completes the sinogram, ImgNet refines the image, whose projections fill the metal trace (Yu et al., eqs 2, 5, 8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import InputError
+from ..networks.sslmar import SSLMARNetwork, load_sslmar_network
+from ..sinogram.normalization import normalized_interpolation
+from ..sinogram.replacement import metal_trace_replacement
+from .base import MetalAffectedScan
+from .nmar import tissue_prior
+
+MIRRORED_AXIS = -2  # x to -x: the sinogram of the mirrored image is the sinogram with both axes reversed
+
+
+@dataclass
+class Restoration:
+    """What the two networks make of a scan; all differentiable.
+
+    completed_sinogram: S_sn of eq. 2, (slices, views, bins). completed_image: its FBP, (slices, rows, columns) in 1/cm.
+    refined_images: X_out of eq. 5, one of each iteration. Each iteration after the first refines the FBP of the sinogram whose
+    trace was replaced by the projections of the former one. Empty where SinoNet works alone.
+    """
+
+    completed_sinogram: torch.Tensor
+    completed_image: torch.Tensor
+    refined_images: list[torch.Tensor]
+
+    @property
+    def prior_image(self) -> torch.Tensor:
+        """The last image, (slices, rows, columns) in 1/cm."""
+        return self.refined_images[-1] if self.refined_images else self.completed_image
+
+
+def restore(network: SSLMARNetwork, scan: MetalAffectedScan, iterations: int = 1) -> Restoration:
+    """SinoNet, FBP, ImgNet; with more `iterations` also P, metal trace replacement, FBP and the same ImgNet again; with 0 SinoNet alone.
+
+    Reads nothing of the sinogram inside the trace. Raises InputError for fewer than 0 iterations.
+    """
+    if iterations < 0:
+        raise InputError(f"SSLMAR cannot be iterated {iterations} times: give 0, 1, 2, ...")
+    completed_sinogram = network.complete(scan.interpolated_sinogram, scan.trace)
+    restoration = Restoration(completed_sinogram, scan.projector.fbp(completed_sinogram), [])
+    further = _further_images(network.image_network.further_inputs, scan) if iterations else {}
+    image = restoration.completed_image
+    for iteration in range(iterations):
+        if iteration:
+            image = scan.projector.fbp(replaced_sinogram(image, scan))
+        image = network.refine(image, further)
+        restoration.refined_images.append(image)
+    return restoration
+
+
+def replaced_sinogram(prior_image: torch.Tensor, scan: MetalAffectedScan) -> torch.Tensor:
+    """S_corr of eq. 8 with the projections of a prior image (slices, rows, columns) in 1/cm; (slices, views, bins)."""
+    return metal_trace_replacement(scan.sinogram, scan.projector.project(prior_image), scan.trace)
+
+
+def mirrored(scan: MetalAffectedScan) -> MetalAffectedScan:
+    """The scan of the mirrored slice."""
+    sinogram, trace = (values.flip(-2, -1) for values in (scan.sinogram, scan.trace))
+    return MetalAffectedScan(sinogram, trace, scan.metal_mask.flip(MIRRORED_AXIS), scan.projector)
+
+
+def _further_images(names: tuple[str, ...], scan: MetalAffectedScan) -> dict[str, torch.Tensor]:
+    """What ImgNet sees beside the completed image; nothing of it depends on the networks."""
+    images = {}
+    if "nmar" in names:
+        prior = tissue_prior(scan.interpolated_image, scan.metal_mask)
+        images["nmar"] = scan.projector.fbp(normalized_interpolation(scan.sinogram, scan.projector.project(prior), scan.trace))
+    if "metal" in names:
+        images["metal"] = scan.metal_mask
+    return images
+
+
+class SSLMAR:
+    name = "sslmar"
+    title = "SSLMAR"
+    description = "Two networks learned without paired scans give the prior that fills the metal trace."
+
+    def __init__(self, weights: str = "sslmar", iterations: int | None = None, flip_averaging: bool = False):
+        """weights: the name of shipped weights, or the path of a .safetensors file that `sslmar train` wrote.
+
+        iterations: of ImgNet and metal trace replacement; None for as many as the weights were trained with.
+        flip_averaging: the prior is the mean over the scan and its mirror image, at twice the work.
+        """
+        self.weights, self.iterations, self.flip_averaging = weights, iterations, flip_averaging
+        self._networks = {}  # device -> (network, iterations it was trained with), loaded at first use
+
+    def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
+        """Corrected sinograms (slices, views, bins): eq. 8 with the refined image as prior."""
+        device = scan.sinogram.device
+        if device not in self._networks:
+            network, description = load_sslmar_network(self.weights)
+            self._networks[device] = network.to(device, memory_format=torch.channels_last), int(description.get("iterations", 1))
+        network, trained_iterations = self._networks[device]
+        iterations = trained_iterations if self.iterations is None else self.iterations
+        prior = restore(network, scan, iterations).prior_image
+        if self.flip_averaging:
+            prior = (prior + restore(network, mirrored(scan), iterations).prior_image.flip(MIRRORED_AXIS)) / 2
+        return replaced_sinogram(prior, scan)

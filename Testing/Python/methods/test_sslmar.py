@@ -1,0 +1,128 @@
+"""SSLMAR: the protocol with small random weights, eq. 8 exact, iterations, mirror images, what a perfect prior makes of it."""
+
+from __future__ import annotations
+
+import numpy
+import pytest
+import torch
+
+from SSLMARLib.errors import InputError
+from SSLMARLib.methods.base import MetalAffectedScan
+from SSLMARLib.methods.sslmar import SSLMAR, mirrored, replaced_sinogram, restore
+from SSLMARLib.networks.sslmar import SSLMARNetwork
+from SSLMARLib.networks.weights import save_weights
+from SSLMARLib.tomography import FanBeamGeometry, FanBeamProjector
+
+TINY = {"channels": 3, "levels": 2, "stem": 2}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def small_projector() -> FanBeamProjector:
+    return FanBeamProjector(FanBeamGeometry(image_shape=(64, 64), pixel_size_cm=0.3, views=96, bins=97))
+
+
+@pytest.fixture(scope="module")
+def scan(small_projector) -> MetalAffectedScan:
+    """Two slices of tissue and bone with two pieces of metal."""
+    y, x = (torch.from_numpy(axis) for axis in numpy.mgrid[-1:1:64j, -1:1:64j])
+    image = torch.where((x / 0.8) ** 2 + (y / 0.65) ** 2 < 1, 0.192, 0.0)
+    image[(x + 0.35) ** 2 + y**2 < 0.02] = 0.35
+    mask = ((x - 0.1) ** 2 + (y - 0.2) ** 2 < 0.006) | ((x + 0.3) ** 2 + (y - 0.25) ** 2 < 0.004)
+    images, masks = torch.stack([image, image.T]).float(), torch.stack([mask, mask.T])
+    return MetalAffectedScan.from_images(images + 2.0 * masks, masks, small_projector)
+
+
+def random_network(further_inputs=()) -> SSLMARNetwork:
+    torch.manual_seed(3)
+    network = SSLMARNetwork("small", TINY, {**TINY, "further_inputs": further_inputs})
+    for part in (network.sinogram_network, network.image_network):
+        torch.nn.init.normal_(part.unet.last.weight, std=0.05)
+    return network.requires_grad_(False)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    network = random_network(["nmar", "metal"])
+    save_weights(tmp_path / "random.safetensors", network.state_dict(), {"network": network.options, "iterations": 2})
+    return tmp_path / "random.safetensors"
+
+
+@pytest.mark.parametrize("options", [{}, {"iterations": 1}, {"flip_averaging": True}])
+def test_the_protocol(weights, scan, options):
+    method = SSLMAR(weights=weights, **options)
+    before = scan.sinogram.clone()
+    corrected = method.correct(scan)
+    assert corrected.shape == before.shape and torch.isfinite(corrected).all() and corrected.dtype == torch.float32
+    assert torch.equal(corrected[~scan.trace], before[~scan.trace]) and torch.equal(scan.sinogram, before)
+    assert not corrected.requires_grad and not torch.equal(corrected, scan.interpolated_sinogram)
+    assert (method.name, method.title) == ("sslmar", "SSLMAR") and method.description.endswith(".")
+    alone = MetalAffectedScan(scan.sinogram[1:], scan.trace[1:], scan.metal_mask[1:], scan.projector)
+    torch.testing.assert_close(method.correct(alone), corrected[1:], atol=1e-4, rtol=0)
+
+
+def test_the_iterations_are_the_weights_own_unless_asked_otherwise(weights, scan):
+    found = {iterations: SSLMAR(weights, iterations).correct(scan) for iterations in (None, 1, 2, 3)}
+    assert torch.equal(found[None], found[2])
+    assert not torch.equal(found[1], found[2]) and not torch.equal(found[2], found[3])
+
+
+def test_nothing_inside_the_trace_is_read(scan):
+    network = random_network(["nmar", "metal"])
+    other = MetalAffectedScan(torch.where(scan.trace, 99.0, scan.sinogram), scan.trace, scan.metal_mask, scan.projector)
+    one_result, other_result = restore(network, scan, 2), restore(network, other, 2)
+    assert torch.equal(one_result.completed_sinogram, other_result.completed_sinogram)
+    assert torch.equal(one_result.prior_image, other_result.prior_image)
+
+
+def test_untrained_networks_give_linear_interpolation(scan):
+    untrained = restore(SSLMARNetwork("small", TINY, TINY), scan)
+    assert torch.equal(untrained.completed_sinogram, scan.interpolated_sinogram)
+    assert torch.equal(untrained.prior_image, scan.interpolated_image)
+
+
+def test_each_iteration_refines_what_the_former_one_replaced(scan):
+    network = random_network()
+    restoration = restore(network, scan, 2)
+    first, second = restoration.refined_images
+    assert torch.equal(first, network.refine(scan.projector.fbp(restoration.completed_sinogram)))
+    assert torch.equal(second, network.refine(scan.projector.fbp(replaced_sinogram(first, scan))))
+    assert restoration.prior_image is second
+    alone = restore(network, scan, 0)
+    assert alone.refined_images == [] and alone.prior_image is alone.completed_image
+    with pytest.raises(InputError, match="iterated -1 times"):
+        restore(network, scan, -1)
+
+
+def test_equation_8_is_exact(scan, small_projector):
+    """Outside the trace the scan's own values to the bit; inside, a perfect prior gives the metal-free sinogram."""
+    torch.manual_seed(0)
+    any_prior = torch.rand(2, 64, 64)
+    assert torch.equal(replaced_sinogram(any_prior, scan)[~scan.trace], scan.sinogram[~scan.trace])
+    truth = torch.where(scan.metal_mask, 0.192, torch.rand(2, 64, 64))
+    metal_free = small_projector.project(truth)
+    perfect = MetalAffectedScan(torch.where(scan.trace, 50.0, metal_free), scan.trace, scan.metal_mask, small_projector)
+    torch.testing.assert_close(replaced_sinogram(truth, perfect), metal_free, atol=2e-5, rtol=0)
+
+
+def test_the_mirrored_scan_is_that_of_the_mirrored_slice(scan, small_projector):
+    image = scan.uncorrected_image
+    other = mirrored(scan)
+    axis = [axis for axis in (-1, -2) if torch.equal(other.metal_mask, scan.metal_mask.flip(axis))]
+    assert len(axis) == 1
+    torch.testing.assert_close(other.uncorrected_image, image.flip(axis), atol=1e-4, rtol=0)
+    assert torch.equal(other.trace, small_projector.project(other.metal_mask.float()) > 1e-6)
+
+
+def test_flip_averaging_does_the_same_to_a_scan_and_its_mirror_image(weights, scan):
+    method, plain = SSLMAR(weights, flip_averaging=True), SSLMAR(weights)
+    for one, tolerance_is_met in ((method, True), (plain, False)):
+        difference = one.correct(mirrored(scan)) - one.correct(scan).flip(-2, -1)
+        assert bool(difference.abs().max() < 1e-3) is tolerance_is_met
