@@ -6,6 +6,10 @@ from pathlib import Path
 
 from .console import progress_bar, say
 
+TASKS = {  # network -> (file, class, whether torchrun may start several processes)
+    "cnnmar": ("cnnmar", "CNNMARTask", False),
+    "sslmar": ("sslmar", "SSLMARTask", True),
+}
 HELP = "Train a network on a folder of metal-free CT scans."
 
 
@@ -25,18 +29,23 @@ def run(arguments) -> int:
     if arguments.steps is not None:
         configuration = replace(configuration, steps=arguments.steps)
     import_torch()
-    tasks = {"cnnmar": ("cnnmar", "CNNMARTask")}
-    if configuration.network not in tasks:
-        raise InputError(f"There is no network {configuration.network!r} to train: choose one of {', '.join(tasks)}.")
+    if configuration.network not in TASKS:
+        raise InputError(f"There is no network {configuration.network!r} to train: choose one of {', '.join(TASKS)}.")
     if (Path(configuration.output) / "checkpoint.safetensors").exists() and not arguments.resume:
         raise InputError(f"{configuration.output} has a checkpoint: give --resume to go on, or remove the folder to start anew.")
     from importlib import import_module
 
+    from ..training.distributed import process_group, processes, rank
     from ..training.trainer import train
 
-    file, name = tasks[configuration.network]
-    with progress_bar(arguments) as progress:
-        task = getattr(import_module(f"..training.{file}", __package__), name)(configuration, progress)
-        weights = train(task, configuration, arguments.resume, progress)
+    file, name, in_several_processes = TASKS[configuration.network]
+    with process_group(configuration.device):
+        if processes() > 1 and not in_several_processes:
+            raise InputError(f"The network {configuration.network!r} is trained by one process: start it without torchrun.")
+        if rank() > 0:
+            arguments.quiet = True
+        with progress_bar(arguments) as progress:
+            task = getattr(import_module(f"..training.{file}", __package__), name)(configuration, progress)
+            weights = train(task, configuration, arguments.resume, progress)
     say(arguments, f"The best weights are {weights}")
     return 0

@@ -28,10 +28,10 @@ class TurnAndScale:
     quarter_turns: int = 0
 
     @classmethod
-    def draw(cls, generator: numpy.random.Generator) -> TurnAndScale:
-        """Random parameters; they depend on the generator's state alone."""
+    def draw(cls, generator: numpy.random.Generator, scales: tuple[float, float] = SCALES) -> TurnAndScale:
+        """Random parameters; they depend on the generator's state and the limits of the scale alone."""
         angle = generator.uniform(-LARGEST_ANGLE_DEGREES, LARGEST_ANGLE_DEGREES)
-        scale = generator.uniform(*SCALES)
+        scale = generator.uniform(*scales)
         shift = tuple(generator.uniform(-LARGEST_SHIFT, LARGEST_SHIFT, 2).tolist())
         return cls(angle, scale, shift, bool(generator.random() < 0.5), int(generator.integers(4)))
 

@@ -7,22 +7,34 @@ import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
+from ..device import DEVICE_CHOICES
 from ..errors import InputError
 from ..simulation.materials import METALS
+
+PRECISIONS = ("float32", "bfloat16")
+COUNTS = ("pairs", "validation_pairs", "patch_pixels", "batch_size", "steps", "validate_every", "checkpoint_every", "iterations")
+LISTS = ("leave_out", "materials", "adam_betas", "scales", "metal_pixels")
 
 
 @dataclass(frozen=True)
 class TrainingConfiguration:
     """What a training is made of. Relative paths are relative to the folder of the configuration file.
 
-    network: what learns; "cnnmar". network_options: arguments of its class.
+    network: what learns, "cnnmar" or "sslmar". network_options: arguments of its class.
     data: folder of metal-free CT (NRRD, NIfTI, MetaImage files, folders of DICOM, or .npz with `hu` (slices, rows, columns) and
         `patient`). leave_out: file names in it that are not used.
     output: folder of checkpoints, logs and, at the end, weights.
-    validation_share: share of the patients that only validates. pairs, validation_pairs: simulated pairs made beforehand.
-    materials: metals of the simulated pairs, each as likely as it is named often.
-    patch_pixels, batch_size, steps, learning_rate, adam_betas: of the optimization (Adam; the rate falls to zero as a cosine).
+    validation_share: share of the patients that only validates. validation_pairs: number of cases that validate.
+    batch_size, steps, learning_rate, adam_betas: of the optimization (Adam; the rate falls to zero as a cosine).
+    largest_gradient: gradients of a larger norm are scaled down to it; 0 for none.
     validate_every, checkpoint_every: in steps. seed: of everything that is drawn.
+    pairs, materials, patch_pixels: of "cnnmar" alone: simulated pairs made beforehand, their metals, each as likely as it is named
+        often, and the size of what is learned from at once.
+    loss_weights, iterations, scales, metal_pixels: of "sslmar" alone: weights of the terms of the loss (see `losses.LossWeights`),
+        iterations of ImgNet and metal trace replacement, limits of the augmentation's scale, and of the metal masks' size in pixels.
+    device, precision, workers: of "sslmar" alone: "auto", "cpu" or "cuda"; "float32" or "bfloat16" for the networks; processes that
+        prepare mini-batches, 0 for none.
+    pictures: a PNG of a validation case after each validation (needs matplotlib). tensorboard: logs for TensorBoard (needs it).
     """
 
     network: str
@@ -42,23 +54,44 @@ class TrainingConfiguration:
     validate_every: int = 500
     checkpoint_every: int = 250
     seed: int = 0
+    largest_gradient: float = 0.0
+    loss_weights: dict = field(default_factory=dict)
+    iterations: int = 1
+    scales: tuple[float, float] = (0.5, 1.15)
+    metal_pixels: tuple[int, int] = (16, 5000)
+    device: str = "auto"
+    precision: str = "float32"
+    workers: int = 0
+    pictures: bool = False
+    tensorboard: bool = False
 
     def __post_init__(self):
         for name in ("network", "data", "output"):
             self._check(name, isinstance(getattr(self, name), str), "a text")
-        self._check("network_options", isinstance(self.network_options, dict), "an object")
-        for name in ("leave_out", "materials", "adam_betas"):
+        for name in ("network_options", "loss_weights"):
+            self._check(name, isinstance(getattr(self, name), dict), "an object")
+        for name in LISTS:
             self._check(name, isinstance(getattr(self, name), list | tuple), "a list")
         self._check("leave_out", all(isinstance(name, str) for name in self.leave_out), "a list of file names")
         self._check("materials", bool(self.materials) and all(name in METALS for name in self.materials), f"some of {', '.join(METALS)}")
-        for name in ("pairs", "validation_pairs", "patch_pixels", "batch_size", "steps", "validate_every", "checkpoint_every"):
+        for name in COUNTS:
             self._check(name, _is_whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number, 1 or more")
-        self._check("seed", _is_whole(self.seed) and self.seed >= 0, "a whole number, 0 or more")
+        for name in ("seed", "workers"):
+            self._check(name, _is_whole(getattr(self, name)) and getattr(self, name) >= 0, "a whole number, 0 or more")
+        for name in ("pictures", "tensorboard"):
+            self._check(name, isinstance(getattr(self, name), bool), "true or false")
+        for name, choices in (("device", DEVICE_CHOICES), ("precision", PRECISIONS)):
+            self._check(name, getattr(self, name) in choices, f"one of {', '.join(choices)}")
+        scales, pixels, gradient = self.scales, self.metal_pixels, self.largest_gradient
+        self._check("scales", len(scales) == 2 and all(_is_number(s) for s in scales) and 0 < scales[0] <= scales[1], "two numbers above 0")
+        good = len(pixels) == 2 and all(_is_whole(p) for p in pixels) and 1 <= pixels[0] < pixels[1]
+        self._check("metal_pixels", good, "the smallest and the largest number of pixels")
+        self._check("largest_gradient", _is_number(gradient) and gradient >= 0, "a number, 0 or more")
         share, rate, betas = self.validation_share, self.learning_rate, self.adam_betas
         self._check("validation_share", _is_number(share) and 0 < share < 1, "a share between 0 and 1")
         self._check("learning_rate", _is_number(rate) and rate > 0, "a number above 0")
         self._check("adam_betas", len(betas) == 2 and all(_is_number(b) and 0 <= b < 1 for b in betas), "two numbers from 0 to below 1")
-        for name in ("leave_out", "materials", "adam_betas"):
+        for name in LISTS:
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def _check(self, name: str, is_good: bool, wanted: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,28 @@ def read_metal_free_slices(folder: str | Path, size: int = 416, leave_out=()) ->
     hidden ones. Raises InputError where nothing is left, and for a name in `leave_out` that is not there, as a slip of the pen
     would train on what must not be trained on.
     """
+    scans = [(scan.on_grid(size), scan.patients) for scan in metal_free_scans(folder, leave_out)]
+    return MetalFreeSlices(*(numpy.concatenate(parts) for parts in zip(*scans, strict=True)))
+
+
+@dataclass(frozen=True)
+class MetalFreeScan:
+    """What can be used of one file or folder: voxels_hu (slices, rows, columns), spacing_mm (rows, columns), patients (slices,)."""
+
+    voxels_hu: numpy.ndarray
+    spacing_mm: tuple[float, float]
+    patients: numpy.ndarray
+
+    def on_grid(self, size: int) -> numpy.ndarray:
+        """(slices, size, size) int16, HU from -1000 to 4000."""
+        grid = SliceGrid(self.voxels_hu.shape[1:], self.spacing_mm, size)
+        # resampled above air, so that what lies beside a slice that is not square becomes air
+        above_air = grid.to_grid(to_tensor(self.voxels_hu.clip(-1000, None).astype(numpy.float32) + 1000))
+        return numpy.rint(to_array(above_air) - 1000).clip(-1000, 4000).astype(numpy.int16)
+
+
+def metal_free_scans(folder: str | Path, leave_out=()) -> Iterator[MetalFreeScan]:
+    """The usable slices of each file or folder, in the order of their names, as `read_metal_free_slices` chooses and refuses them."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"The training data folder {folder} does not exist.")
@@ -61,9 +84,8 @@ def read_metal_free_slices(folder: str | Path, size: int = 416, leave_out=()) ->
     unknown = sorted(set(leave_out) - {item.name for item in items})
     if unknown:
         raise InputError(f"leave_out names {', '.join(unknown)}, which the training data folder {folder} does not have: check the names.")
-    sources = [item for item in items if item.is_dir() or item.name.lower().endswith(SUFFIXES)]
-    images, patients = [], []
-    for source in sources:
+    found = False
+    for source in (item for item in items if item.is_dir() or item.name.lower().endswith(SUFFIXES)):
         if source.name in leave_out:
             continue
         voxels_hu, spacing_mm, names = _read(source)
@@ -72,14 +94,10 @@ def read_metal_free_slices(folder: str | Path, size: int = 416, leave_out=()) ->
         if not usable.any():
             logger.warning("%s has no usable slice (metal-free, with a body).", source.name)
             continue
-        grid = SliceGrid(voxels_hu.shape[1:], spacing_mm, size)
-        # resampled above air, so that what lies beside a slice that is not square becomes air
-        above_air = grid.to_grid(to_tensor(voxels_hu[usable].clip(-1000, None).astype(numpy.float32) + 1000))
-        images.append(numpy.rint(to_array(above_air) - 1000).clip(-1000, 4000).astype(numpy.int16))
-        patients.append(names[usable])
-    if not images:
+        found = True
+        yield MetalFreeScan(voxels_hu[usable], spacing_mm, names[usable])
+    if not found:
         raise InputError(f"The training data folder {folder} has no usable scan: give NRRD, NIfTI, MetaImage or DICOM without metal.")
-    return MetalFreeSlices(numpy.concatenate(images), numpy.concatenate(patients))
 
 
 def _read(source: Path):

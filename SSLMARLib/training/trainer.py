@@ -18,6 +18,8 @@ from ..files import write_text
 from ..networks.weights import save_weights
 from .checkpoints import load_checkpoint, save_checkpoint
 from .configuration import TrainingConfiguration
+from .distributed import averaging_loss, rank, wait_for_all
+from .monitoring import Monitor
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ WARM_UP_STEPS = 100
 
 
 class Task(Protocol):
-    """What learns from what."""
+    """What learns from what. `Monitor` also looks for `terms` and `picture`, which a task may have."""
 
     network: torch.nn.Module
     description: dict  # what must be known to use the weights, and where they come from
@@ -50,8 +52,11 @@ def train(
 ) -> Path:
     """Train until the configuration's steps are done; returns the path of the best weights, as the validation says.
 
-    In the output folder: checkpoint, log (JSON lines), weights. With `resume` a checkpoint there is gone on from, to the bit.
-    Raises Cancelled after a last checkpoint, InputError where the loss is no longer a finite number.
+    In the output folder: checkpoint, log (JSON lines), weights. With `resume` a checkpoint there is gone on from, on the CPU to
+    the bit. Raises Cancelled after a last checkpoint, InputError where the loss is no longer a finite number.
+
+    Where torchrun started several processes they average their gradients; the first one validates and writes, into a folder that
+    all of them see.
     """
     output = Path(configuration.output)
     output.mkdir(parents=True, exist_ok=True)
@@ -59,9 +64,18 @@ def train(
     found = load_checkpoint(output, task.network, optimizer) if resume else None
     step, facts = found if found else (0, {"best_score": math.inf, "seconds": 0.0, "recent_losses": []})
     weights = output / f"{configuration.network}.safetensors"
-    _cut_log(output / LOG_NAME, step if found else -1)
+    writes = rank() == 0
+    monitor = Monitor(configuration, step) if writes else None
+    loss_of = averaging_loss(task)
+
+    def validate() -> None:
+        if writes:
+            _validate(task, configuration, step, facts, weights, monitor)
+
+    if writes:
+        _cut_log(output / LOG_NAME, step if found else -1)
     if not found:
-        _validate(task, configuration, 0, facts, weights)
+        validate()
     recent, start, seconds_before = facts["recent_losses"], time.monotonic(), facts["seconds"]
     while step < configuration.steps:
         rate = learning_rate(step, configuration)
@@ -69,25 +83,33 @@ def train(
             group["lr"] = rate
         task.network.train()
         optimizer.zero_grad(set_to_none=True)
-        loss = task.loss(step)
-        if not math.isfinite(float(loss.detach())):
-            raise InputError(f"The training fell apart: the loss of step {step} is {float(loss.detach())}; give a lower learning_rate.")
+        loss = loss_of(step)
         loss.backward()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise InputError(f"The training fell apart: the loss of step {step} is {value}; give a lower learning_rate.")
+        if configuration.largest_gradient:
+            torch.nn.utils.clip_grad_norm_(task.network.parameters(), configuration.largest_gradient)
         optimizer.step()
         step += 1
-        recent.append(float(loss.detach()))
+        recent.append(value)
         facts["seconds"] = seconds_before + time.monotonic() - start
+        if monitor:
+            monitor.step(step, value, rate, task)
         if progress:
-            progress(step / configuration.steps, f"Step {step} of {configuration.steps}, loss {recent[-1]:.4g}")
+            progress(step / configuration.steps, f"Step {step} of {configuration.steps}, loss {value:.4g}")
         if step % configuration.validate_every == 0 or step == configuration.steps:
             facts["loss"] = sum(recent) / len(recent)
             recent.clear()
-            _validate(task, configuration, step, facts, weights)
+            validate()
         cancelled = is_cancelled is not None and is_cancelled()
-        if cancelled or step % configuration.checkpoint_every == 0 or step == configuration.steps:
+        if writes and (cancelled or step % configuration.checkpoint_every == 0 or step == configuration.steps):
             save_checkpoint(output, step, task.network, optimizer, facts)
         if cancelled and step < configuration.steps:
             raise Cancelled(f"Training stopped after step {step}; --resume goes on from there.")
+    if monitor:
+        monitor.close()
+    wait_for_all()
     return weights
 
 
@@ -109,10 +131,11 @@ def _cut_log(path: Path, last_step: int) -> None:
     write_text("".join(kept), path, overwrite=True)
 
 
-def _validate(task, configuration, step, facts, weights: Path) -> None:
+def _validate(task, configuration, step, facts, weights: Path, monitor: Monitor) -> None:
     task.network.eval()
     with torch.inference_mode():
         figures = task.validate()
+        monitor.validation(step, figures, task)
     line = {"step": step, "seconds": facts["seconds"], "loss": facts.get("loss"), **figures}
     with open(weights.parent / LOG_NAME, "a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")

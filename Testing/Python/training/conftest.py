@@ -38,6 +38,7 @@ def small_projector() -> FanBeamProjector:
 def small_world(monkeypatch, small_projector):
     """Every test of this folder trains on the small scanner, with one thread, and leaves torch's random state as it was."""
     monkeypatch.setattr("SSLMARLib.training.cnnmar.get_projector", lambda device: small_projector)
+    monkeypatch.setattr("SSLMARLib.training.sslmar.get_projector", lambda device: small_projector)
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     torch.set_num_threads(1)
     yield
@@ -100,3 +101,31 @@ def simulated_pairs(configuration_values, small_projector, tmp_path_factory) -> 
         patch.setattr(cnnmar, "get_projector", lambda device: small_projector)
         cnnmar.CNNMARTask(TrainingConfiguration(**configuration_values, output=str(folder)))
     return {item.name: item.read_bytes() for item in folder.iterdir()}
+
+
+@pytest.fixture
+def make_sslmar_configuration(data_folder, tmp_path):
+    """make_sslmar_configuration(**other entries) -> TrainingConfiguration of networks that learn in a second."""
+    from SSLMARLib.training.configuration import TrainingConfiguration
+
+    tiny = {"channels": 4, "levels": 2, "stem": 2}
+
+    def make(output="run", **entries):
+        values = {
+            "network": "sslmar",
+            "network_options": {"sinogram_network": tiny, "image_network": tiny},
+            "data": str(data_folder),
+            "output": str(tmp_path / output),
+            "validation_share": 0.3,
+            "validation_pairs": 3,
+            "metal_pixels": [4, 100],
+            "batch_size": 2,
+            "steps": 6,
+            "learning_rate": 4e-3,
+            "validate_every": 3,
+            "checkpoint_every": 2,
+            "device": "cpu",
+        }
+        return TrainingConfiguration(**{**values, **entries})
+
+    return make

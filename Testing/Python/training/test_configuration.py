@@ -78,6 +78,16 @@ def test_files_that_cannot_be_read(read, tmp_path):
         "materials": [[], ["water"], ["titanum"], "titanium", [["titanium"]], 5],
         "leave_out": ["scan.nrrd", [1], 7],
         "network_options": [[], "wide", 3],
+        "loss_weights": [[], "equal", 1],
+        "iterations": [0, 1.5, True],
+        "scales": [[1], [0, 1], [1.2, 0.8], [0.5, "1"], 1.0],
+        "metal_pixels": [[16], [0, 5000], [50, 50], [16, 50.5], 16],
+        "largest_gradient": [-1, "none", None],
+        "device": ["gpu", None, ["cpu"]],
+        "precision": ["float16", 32, None],
+        "workers": [-1, 1.5, True],
+        "pictures": [1, "yes", None],
+        "tensorboard": [0, "no"],
         "network": [5, ["cnnmar"], None],
         "data": [5, None],
         "output": [5, ["run"]],
@@ -98,3 +108,18 @@ def test_numbers_that_are_none(read, number):
 def test_an_output_inside_the_data_would_be_read_as_data(read, output):
     assert "lies in the training data folder" in refusal(lambda: read({**NEEDED, "output": output}))
     assert read({**NEEDED, "output": "scans-run"})
+
+
+@pytest.mark.parametrize("name", ["sslmar_small", "sslmar_paper"])
+def test_shipped_configurations(repository, name):
+    """They are read, their paths lie beside the repository, and their networks can be made."""
+    from SSLMARLib.networks.sslmar import SSLMARNetwork
+    from SSLMARLib.training.losses import LossWeights
+
+    path = repository / "Testing/Benchmarks/training" / f"{name}.json"
+    configuration = TrainingConfiguration.read(path)
+    assert configuration.network == "sslmar" and configuration.adam_betas == (0.5, 0.999)
+    assert configuration.data == str(repository.resolve().parent / "shared/data/train")
+    assert repository.resolve() not in type(repository)(configuration.output).parents
+    LossWeights(**configuration.loss_weights)
+    assert SSLMARNetwork(**configuration.network_options).options["sinogram_network"]["stem"] in (1, 2)

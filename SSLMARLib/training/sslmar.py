@@ -1,0 +1,143 @@
+"""Training of SSLMAR's two networks on metal-free slices and metal masks alone (Yu et al., II): no scan with metal is simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy
+import torch
+
+from ..ct.attenuation import attenuation_difference_to_hu, attenuation_to_hu
+from ..device import to_array
+from ..errors import InputError
+from ..methods.base import MetalAffectedScan
+from ..methods.sslmar import Restoration, replaced_sinogram, restore
+from ..networks.sslmar import SSLMARNetwork
+from ..sinogram.trace import metal_trace
+from ..tomography.projector import get_projector
+from .configuration import TrainingConfiguration
+from .distributed import process_device, processes, rank
+from .losses import LossWeights, completion_loss, consistency_loss, end_to_end_loss, refinement_loss
+from .metal_pairs import BatchesInOrder, MetalPairs
+from .slices import read_metal_free_slices
+
+TRAINING, VALIDATION = 1, 2  # parts of the seed
+
+
+class SSLMARTask:
+    """Learns to restore sinograms whose metal trace was taken out.
+
+    Each step takes a mini-batch of slices, each with two metal masks. Their loss is that of `LossWeights`: eq. 7, and where it is
+    asked for a term through metal trace replacement. Projections are made on the fly, in float32.
+    """
+
+    def __init__(
+        self,
+        configuration: TrainingConfiguration,
+        progress: Callable[[float, str], None] | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
+    ):
+        torch.manual_seed(configuration.seed)
+        self.configuration = configuration
+        self.device = process_device(configuration.device)
+        self.projector = get_projector(self.device)
+        try:
+            self.loss_weights = LossWeights(**configuration.loss_weights)
+            network = SSLMARNetwork(**configuration.network_options)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"network_options or loss_weights in the training configuration cannot be used: {error}") from error
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.network.autocast = torch.bfloat16 if configuration.precision == "bfloat16" else None
+        refines = self.loss_weights.refinement > 0 or self.loss_weights.end_to_end > 0
+        self.network.image_network.requires_grad_(refines)
+        self.iterations = configuration.iterations if refines else 0
+        if progress:
+            progress(0.0, "Reading the metal-free slices")
+        size = max(self.projector.geometry.image_shape)
+        everything = read_metal_free_slices(configuration.data, size, configuration.leave_out)
+        training, validation = everything.split(configuration.validation_share, configuration.seed)
+        self.description = {
+            "network": self.network.options,
+            "iterations": self.iterations,
+            "training_patients": len(numpy.unique(training.patients)),
+            "validation_patients": sorted(numpy.unique(validation.patients).tolist()),
+            "training_slices": len(training),
+        }
+        self.terms: dict[str, torch.Tensor] = {}  # of the last step's loss, before they are weighted
+        seed, batch_size = configuration.seed, configuration.batch_size
+        pairs = MetalPairs(training, batch_size, (seed, TRAINING), configuration.scales, configuration.metal_pixels)
+        pin_memory = self.device.startswith("cuda")
+        self._batches = BatchesInOrder(pairs, configuration.workers, rank(), processes(), pin_memory)
+        cases = MetalPairs(validation, 1, (seed, VALIDATION), None, configuration.metal_pixels)
+        self._cases = [cases.sample(number) for number in range(configuration.validation_pairs)] if rank() == 0 else []
+
+    def loss(self, step: int) -> torch.Tensor:
+        """The weighted sum of the terms, over all slices and both masks of each."""
+        images, masks = self._batches(step)
+        with torch.no_grad():
+            scan = self._scan(images.repeat(2, 1, 1), masks.flatten(0, 1))  # the first mask of every slice, then the second
+            reference = scan.uncorrected_image  # of the metal-free sinogram, eq. 6
+        restoration = restore(self.network, scan, self.iterations)
+        self.terms = self._terms(restoration, scan, reference)
+        weighted = [getattr(self.loss_weights, name) * value for name, value in self.terms.items()]
+        self.terms = {name: value.detach() for name, value in self.terms.items()}
+        return torch.stack(weighted).sum()
+
+    def _terms(self, restoration: Restoration, scan: MetalAffectedScan, reference: torch.Tensor) -> dict[str, torch.Tensor]:
+        weights, metal, terms = self.loss_weights, scan.metal_mask, {}
+        if weights.completion:
+            terms["completion"] = completion_loss(restoration.completed_sinogram, scan.sinogram)
+        if weights.consistency:
+            terms["consistency"] = consistency_loss(*restoration.completed_image.chunk(2), *metal.chunk(2))
+        if weights.refinement:
+            refined = [refinement_loss(image, reference) for image in restoration.refined_images]
+            terms["refinement"] = torch.stack(refined).mean()
+        if weights.end_to_end:
+            corrected = self.projector.fbp(replaced_sinogram(restoration.prior_image, scan))
+            terms["end_to_end"] = end_to_end_loss(corrected, reference, metal)
+        return terms
+
+    def _scan(self, images: torch.Tensor, metal: torch.Tensor) -> MetalAffectedScan:
+        """Metal-free images (slices, rows, columns) in 1/cm whose sinograms have the trace of metal that is not in them."""
+        images, metal = (values.to(self.device, non_blocking=True) for values in (images, metal))
+        return MetalAffectedScan(self.projector.project(images), metal_trace(metal, self.projector), metal, self.projector)
+
+    def validate(self) -> dict[str, float]:
+        """RMSE outside metal as a share of LI's, mean over the fixed cases, each image against the FBP of the metal-free sinogram.
+
+        "completed": FBP after SinoNet; "refined": after ImgNet; "score": after metal trace replacement. In float32, as it is used.
+        """
+        ratios: dict[str, list[float]] = {"completed": [], "refined": [], "score": []}
+        size = self.configuration.batch_size
+        for first in range(0, len(self._cases), size):
+            scan, images = self._restored_cases(slice(first, first + size))
+            errors = {name: _rmse_hu(image, scan.uncorrected_image, scan.metal_mask) for name, image in images.items()}
+            for name, values in ratios.items():
+                values += (errors[name] / errors["interpolated"]).tolist()
+        return {name: float(numpy.mean(values)) for name, values in ratios.items()}
+
+    def picture(self) -> dict[str, numpy.ndarray]:
+        """Title to image (rows, columns) in HU of a fixed validation case."""
+        scan, images = self._restored_cases(slice(0, 1))
+        titles = {"interpolated": "LI", "completed": "SinoNet", "refined": "ImgNet", "score": "After replacement"}
+        shown = {title: images[name] for name, title in titles.items()} | {"Reference": scan.uncorrected_image}
+        return {title: to_array(attenuation_to_hu(image[0])) for title, image in shown.items()}
+
+    def _restored_cases(self, which: slice) -> tuple[MetalAffectedScan, dict[str, torch.Tensor]]:
+        images, masks = (numpy.stack(parts) for parts in zip(*self._cases[which], strict=True))
+        scan = self._scan(torch.from_numpy(images), torch.from_numpy(masks[:, 0]))
+        autocast, self.network.autocast = self.network.autocast, None
+        restoration = restore(self.network, scan, self.iterations)
+        self.network.autocast = autocast
+        return scan, {
+            "interpolated": scan.interpolated_image,
+            "completed": restoration.completed_image,
+            "refined": restoration.prior_image,
+            "score": self.projector.fbp(replaced_sinogram(restoration.prior_image, scan)),
+        }
+
+
+def _rmse_hu(image: torch.Tensor, reference: torch.Tensor, metal: torch.Tensor) -> torch.Tensor:
+    """Root mean square error outside metal in HU, of each slice."""
+    error = attenuation_difference_to_hu(image - reference) * ~metal
+    return (error.double().square().sum((-2, -1)) / (~metal).sum((-2, -1))).sqrt()

@@ -1,0 +1,81 @@
+"""Packed training sets: read back as they were, in parts of a given size."""
+
+from __future__ import annotations
+
+import numpy
+import pytest
+
+from SSLMARLib.errors import InputError
+from SSLMARLib.training.pack import main, pack_metal_free_slices
+from SSLMARLib.training.slices import read_metal_free_slices
+
+
+@pytest.fixture
+def packed(tmp_path):
+    (tmp_path / "packed").mkdir()
+    return tmp_path / "packed"
+
+
+def test_what_is_packed_is_read_back(data_folder, packed):
+    assert pack_metal_free_slices(data_folder, packed / "all.npz", size=64) == [packed / "all.npz"]
+    with numpy.load(packed / "all.npz", allow_pickle=False) as archive:
+        assert archive["hu"].dtype == numpy.int16 and archive["hu"].shape == (10, 64, 64)
+    expected, found = read_metal_free_slices(data_folder, 64), read_metal_free_slices(packed, 64)
+    assert (found.images_hu == expected.images_hu).all() and (found.patients == expected.patients).all()
+
+
+def test_parts_are_of_the_size_and_together_everything(tmp_path, packed, random_generator):
+    noisy = random_generator.integers(-200, 200, (12, 64, 64)).astype(numpy.int16)
+    (tmp_path / "noise").mkdir()
+    numpy.savez(tmp_path / "noise/scan.npz", hu=noisy, patient=[f"p{number // 3}" for number in range(12)])
+    files = pack_metal_free_slices(tmp_path / "noise", packed / "set.npz", size=64, part_mib=0.1)
+    assert [file.name for file in files] == [f"set_{number}.npz" for number in range(1, len(files) + 1)] and len(files) > 1
+    assert all(file.stat().st_size <= 0.1 * 2**20 for file in files)
+    found = read_metal_free_slices(packed, 64)
+    assert (found.images_hu == noisy).all() and sorted(set(found.patients)) == ["p0", "p1", "p2", "p3"]
+    with pytest.raises(InputError, match="more than a part may"):
+        pack_metal_free_slices(tmp_path / "noise", packed / "other.npz", size=64, part_mib=0.065)
+
+
+def test_small_slices_keep_their_size(tmp_path, data_folder, packed, make_scan):
+    (tmp_path / "both").mkdir()
+    numpy.savez(tmp_path / "both/large.npz", hu=make_scan(1, size=96), patient=["a", "a"])
+    numpy.savez(tmp_path / "both/small.npz", hu=make_scan(2, size=32), patient=["b", "b"])
+    files = pack_metal_free_slices(tmp_path / "both", packed / "set.npz", size=64)
+    shapes = []
+    for file in files:
+        with numpy.load(file) as archive:
+            shapes.append(archive["hu"].shape)
+    assert shapes == [(2, 64, 64), (2, 32, 32)]
+    expected, found = read_metal_free_slices(tmp_path / "both", 64), read_metal_free_slices(packed, 64)
+    assert (found.images_hu == expected.images_hu).all() and list(found.patients) == ["a", "a", "b", "b"]
+
+
+def test_fewer_slices_and_coarser_values(tmp_path, packed, make_scan):
+    (tmp_path / "scans").mkdir()
+    scan = make_scan(1, slices=7) + numpy.arange(7, dtype=numpy.int16)[:, None, None]
+    numpy.savez(tmp_path / "scans/scan.npz", hu=scan, patient=["a"] * 6 + ["b"])
+    pack_metal_free_slices(tmp_path / "scans", packed / "set.npz", size=64, most_slices=2, step_hu=4)
+    found = read_metal_free_slices(packed, 64)
+    assert list(found.patients) == ["a", "a", "b"]
+    assert (found.images_hu % 4 == 0).all()
+    assert numpy.abs(found.images_hu - numpy.maximum(scan[[1, 4, 6]], -1000)).max() <= 2
+
+
+def test_from_the_command_line(data_folder, packed, capsys):
+    assert main([str(data_folder), str(packed / "all.npz"), "--size", "64"]) == 0
+    assert capsys.readouterr().out.startswith(str(packed / "all.npz"))
+    assert main([str(data_folder), str(packed / "all.npz")]) == 2
+    error = capsys.readouterr().err
+    assert "exists" in error and error.count("\n") == 1
+    assert main([str(data_folder), str(packed / "all.npz"), "--overwrite", "--leave-out", "scans.npz"]) == 2
+    assert "no usable scan" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name, options, words",
+    [("set.nrrd", {}, r"ends in \.npz"), ("set.npz", {"step_hu": 0}, "above 0"), ("no/set.npz", {}, "does not exist")],
+)
+def test_refusals(data_folder, packed, name, options, words):
+    with pytest.raises(InputError, match=words):
+        pack_metal_free_slices(data_folder, packed / name, **options)

@@ -1,0 +1,179 @@
+"""SSLMAR's training: it learns from metal-free slices alone, each term can be switched off, a kill leaves no trace."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+
+from SSLMARLib.errors import Cancelled, InputError
+from SSLMARLib.methods.base import MetalAffectedScan
+from SSLMARLib.methods.sslmar import SSLMAR
+from SSLMARLib.networks.weights import load_weights
+from SSLMARLib.training.sslmar import SSLMARTask
+from SSLMARLib.training.trainer import train
+
+
+def log_of(configuration):
+    lines = (Path(configuration.output) / "log.jsonl").read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
+
+
+def equal_weights(one, other) -> bool:
+    return all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+
+
+def test_before_training_everything_is_linear_interpolation(make_sslmar_configuration):
+    figures = SSLMARTask(make_sslmar_configuration()).validate()
+    assert figures["completed"] == figures["refined"] == 1.0
+    assert figures["score"] == pytest.approx(1.0, abs=0.15)  # LI's image projected again
+
+
+def test_a_tiny_training_lowers_the_validation_score(make_sslmar_configuration, tmp_path, small_projector):
+    configuration = make_sslmar_configuration(
+        steps=80, validate_every=40, checkpoint_every=40, learning_rate=1e-2, loss_weights={"end_to_end": 1.0}
+    )
+    path = train(SSLMARTask(configuration), configuration)
+    log = log_of(configuration)
+    assert [line["step"] for line in log] == [0, 40, 80]
+    for name in ("completed", "refined", "score"):
+        assert log[-1][name] < 0.98 * log[0][name], name
+    # what was written is what corrects
+    _, description = load_weights(path)
+    assert path.name == "sslmar.safetensors" and description["iterations"] == 1
+    assert description["training_patients"] + len(description["validation_patients"]) == 5
+    assert str(tmp_path) not in path.with_suffix(".json").read_text()
+    mask = torch.zeros(1, 64, 64, dtype=torch.bool)
+    mask[:, 28:33, 30:34] = True
+    scan = MetalAffectedScan.from_images(torch.full((1, 64, 64), 0.19) + 2.0 * mask, mask, small_projector)
+    corrected = SSLMAR(weights=str(path)).correct(scan)
+    assert torch.isfinite(corrected).all() and torch.equal(corrected[~scan.trace], scan.sinogram[~scan.trace])
+
+
+EVERYTHING = {"loss_weights": {"end_to_end": 1}, "iterations": 2, "precision": "bfloat16", "largest_gradient": 1}
+
+
+@pytest.mark.parametrize("entries", [{}, EVERYTHING])
+def test_killed_and_resumed_is_as_never_killed(make_sslmar_configuration, entries):
+    """To the bit: weights, best weights, log. Stopped between checkpoints, and right after a validation."""
+    whole = make_sslmar_configuration("whole", **entries)
+    task = SSLMARTask(whole)
+    best = train(task, whole)
+    stopped = make_sslmar_configuration("stopped", **entries)
+    for steps_of_this_run in (1, 2, 99):
+        resumed, counted = SSLMARTask(stopped), []  # a new process: everything is built again
+
+        def is_cancelled(counted=counted, limit=steps_of_this_run):
+            counted.append(1)
+            return len(counted) >= limit
+
+        try:
+            other_best = train(resumed, stopped, resume=True, is_cancelled=is_cancelled)
+        except Cancelled:
+            continue
+    assert equal_weights(resumed.network, task.network) and log_of(stopped) == log_of(whole)
+    expected, found = load_weights(best), load_weights(other_best)
+    assert found[1]["sha256"] == expected[1]["sha256"] and found[1]["step"] == expected[1]["step"]
+
+
+ROWS = {  # of the ablation, the paper's Table I and the end-to-end term
+    "sinonet": ({"consistency": 0, "refinement": 0}, {"completion"}),
+    "consistency": ({"refinement": 0}, {"completion", "consistency"}),
+    "joint": ({}, {"completion", "consistency", "refinement"}),
+    "end to end": ({"end_to_end": 2}, {"completion", "consistency", "refinement", "end_to_end"}),
+    "end to end alone": ({"completion": 0, "consistency": 0, "refinement": 0, "end_to_end": 1}, {"end_to_end"}),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_each_term_can_be_switched_off(make_sslmar_configuration, row):
+    weights, terms = ROWS[row]
+    configuration = make_sslmar_configuration(loss_weights=weights, steps=2, validate_every=2)
+    task = SSLMARTask(configuration)
+    loss = task.loss(0)
+    assert set(task.terms) == terms
+    expected = sum(getattr(task.loss_weights, name) * float(value) for name, value in task.terms.items())
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
+    untrained = {name: value.clone() for name, value in task.network.state_dict().items()}
+    train(task, configuration)
+    changed = {name.split(".")[0] for name, value in task.network.state_dict().items() if not torch.equal(value, untrained[name])}
+    refines = bool(terms & {"refinement", "end_to_end"})
+    assert changed == ({"sinogram_network", "image_network"} if refines else {"sinogram_network"})
+    assert task.description["iterations"] == (1 if refines else 0)
+
+
+def test_a_perfect_completion_has_no_loss(make_sslmar_configuration, monkeypatch):
+    """The pair of masks is one of ONE sinogram, and the reference is its FBP."""
+    task = SSLMARTask(make_sslmar_configuration(loss_weights={"end_to_end": 1}))
+    scans = []
+    original = task._scan
+    monkeypatch.setattr(task, "_scan", lambda images, metal: scans.append(original(images, metal)) or scans[-1])
+    monkeypatch.setattr(task.network, "complete", lambda interpolated, trace: scans[-1].sinogram)
+    task.loss(0)
+    assert {name for name, value in task.terms.items() if float(value) == 0.0} == {"completion", "consistency", "refinement"}
+    assert float(task.terms["end_to_end"]) < 1e-3
+    (scan,) = scans
+    first, second = scan.sinogram.chunk(2)
+    assert torch.equal(first, second) and not torch.equal(*scan.trace.chunk(2)) and len(first) == 2
+
+
+def test_the_networks_learn_from_the_seed_alone(make_sslmar_configuration):
+    first, again, other = (SSLMARTask(make_sslmar_configuration(seed=seed)) for seed in (0, 0, 1))
+    assert equal_weights(first.network, again.network) and not equal_weights(first.network, other.network)
+    torch.rand(5)  # what others draw does not matter
+    assert float(first.loss(3).detach()) == float(again.loss(3).detach()) != float(first.loss(4).detach())
+
+
+def test_pictures_and_logs_of_a_case(make_sslmar_configuration, tmp_path, caplog, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)  # not installed
+    configuration = make_sslmar_configuration(steps=2, validate_every=1, pictures=True, tensorboard=True)
+    task = SSLMARTask(configuration)
+    with caplog.at_level(logging.WARNING):
+        train(task, configuration)
+    assert caplog.text.count("TensorBoard is not installed") == 1
+    names = {path.name for path in (tmp_path / "run").glob("*.png")}
+    assert names == {"case.png", "case_0000000.png", "case_0000001.png", "case_0000002.png"}
+    picture = task.picture()
+    assert list(picture) == ["LI", "SinoNet", "ImgNet", "After replacement", "Reference"]
+    assert all(image.shape == (64, 64) and numpy.abs(image).max() < 5000 for image in picture.values())
+
+
+def test_tensorboard_gets_losses_terms_and_figures(make_sslmar_configuration, monkeypatch):
+    written = {}
+
+    class Writer:
+        def add_scalar(self, name, value, step):
+            written.setdefault(name, []).append(step)
+
+        add_image = add_scalar
+
+        def flush(self):
+            pass
+
+        close = flush
+
+    monkeypatch.setattr("SSLMARLib.training.monitoring._tensorboard_writer", lambda folder, step: Writer())
+    configuration = make_sslmar_configuration(steps=40, validate_every=20, checkpoint_every=40, tensorboard=True, validation_pairs=1)
+    train(SSLMARTask(configuration), configuration)
+    assert written["training/loss"] == written["training/refinement"] == written["training/learning_rate"] == [20, 40]
+    assert written["validation/score"] == written["validation/case"] == [0, 20, 40]
+
+
+@pytest.mark.parametrize(
+    "entries, words",
+    [
+        ({"loss_weights": {"adversarial": 1}}, "loss_weights .* cannot be used"),
+        ({"loss_weights": {"refinement": -1}}, "refinement is -1"),
+        ({"network_options": {"size": "huge"}}, "no network of size 'huge'"),
+        ({"network_options": {"sinogram_network": {"depth": 3}}}, "network_options .* cannot be used"),
+        ({"network_options": {"image_network": {"further_inputs": ["mri"]}}}, "further_inputs is"),
+    ],
+)
+def test_refusals(make_sslmar_configuration, entries, words):
+    with pytest.raises(InputError, match=words):
+        SSLMARTask(make_sslmar_configuration(**entries))
