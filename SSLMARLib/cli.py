@@ -56,6 +56,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> int:
+    # torch's threads sleep while they wait for each other: on a computer that is busy with other things too, spinning only slows down
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = build_parser().parse_args(argv)
     logging.basicConfig(
         level=logging.ERROR if arguments.quiet else logging.WARNING, format="sslmar: %(message)s", stream=sys.stderr
