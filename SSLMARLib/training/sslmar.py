@@ -45,7 +45,8 @@ class SSLMARTask:
             self.loss_weights = LossWeights(**configuration.loss_weights)
             network = SSLMARNetwork(**configuration.network_options)
         except (TypeError, ValueError) as error:
-            raise InputError(f"network_options or loss_weights in the training configuration cannot be used: {error}") from error
+            problem = str(error).rstrip(".")
+            raise InputError(f"network_options or loss_weights in the training configuration cannot be used: {problem}.") from error
         self.network = network.to(self.device, memory_format=torch.channels_last)
         self.network.autocast = torch.bfloat16 if configuration.precision == "bfloat16" else None
         refines = self.loss_weights.refinement > 0 or self.loss_weights.end_to_end > 0
@@ -75,7 +76,7 @@ class SSLMARTask:
         """The weighted sum of the terms, over all slices and both masks of each."""
         images, masks = self._batches(step)
         with torch.no_grad():
-            scan = self._scan(images.repeat(2, 1, 1), masks.flatten(0, 1))  # the first mask of every slice, then the second
+            scan = self._scan(images, masks.flatten(0, 1))  # the first mask of every slice, then the second
             reference = scan.uncorrected_image  # of the metal-free sinogram, eq. 6
         restoration = restore(self.network, scan, self.iterations)
         self.terms = self._terms(restoration, scan, reference)
@@ -98,9 +99,13 @@ class SSLMARTask:
         return terms
 
     def _scan(self, images: torch.Tensor, metal: torch.Tensor) -> MetalAffectedScan:
-        """Metal-free images (slices, rows, columns) in 1/cm whose sinograms have the trace of metal that is not in them."""
+        """Sinograms of metal-free images (slices, rows, columns) in 1/cm with the trace of metal that is not in them.
+
+        metal: (masks, rows, columns), as many as slices or a multiple of it; the slices are repeated in turn.
+        """
         images, metal = (values.to(self.device, non_blocking=True) for values in (images, metal))
-        return MetalAffectedScan(self.projector.project(images), metal_trace(metal, self.projector), metal, self.projector)
+        sinogram = self.projector.project(images).repeat(len(metal) // len(images), 1, 1)
+        return MetalAffectedScan(sinogram, metal_trace(metal, self.projector), metal, self.projector)
 
     def validate(self) -> dict[str, float]:
         """RMSE outside metal as a share of LI's, mean over the fixed cases, each image against the FBP of the metal-free sinogram.

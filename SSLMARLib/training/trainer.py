@@ -15,7 +15,7 @@ import torch
 from .._version import __version__
 from ..errors import Cancelled, InputError
 from ..files import write_text
-from ..networks.weights import save_weights
+from ..networks.weights import load_weights, save_weights
 from .checkpoints import load_checkpoint, save_checkpoint
 from .configuration import TrainingConfiguration
 from .distributed import averaging_loss, rank, wait_for_all
@@ -49,11 +49,15 @@ def train(
     resume: bool = False,
     progress: Callable[[float, str], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
+    start_from: str | Path | None = None,
 ) -> Path:
     """Train until the configuration's steps are done; returns the path of the best weights, as the validation says.
 
     In the output folder: checkpoint, log (JSON lines), weights. With `resume` a checkpoint there is gone on from, on the CPU to
     the bit. Raises Cancelled after a last checkpoint, InputError where the loss is no longer a finite number.
+
+    start_from: weights of the same network to begin with (see `load_weights`), to adapt them to other data; a checkpoint that is
+    gone on from comes first.
 
     Where torchrun started several processes they average their gradients; the first one validates and writes, into a folder that
     all of them see.
@@ -62,6 +66,8 @@ def train(
     output.mkdir(parents=True, exist_ok=True)
     optimizer = torch.optim.Adam(task.network.parameters(), lr=configuration.learning_rate, betas=configuration.adam_betas)
     found = load_checkpoint(output, task.network, optimizer) if resume else None
+    if start_from is not None and not found:
+        _start_from(task, start_from)
     step, facts = found if found else (0, {"best_score": math.inf, "seconds": 0.0, "recent_losses": []})
     weights = output / f"{configuration.network}.safetensors"
     writes = rank() == 0
@@ -111,6 +117,15 @@ def train(
         monitor.close()
     wait_for_all()
     return weights
+
+
+def _start_from(task: Task, start_from: str | Path) -> None:
+    tensors, description = load_weights(start_from)
+    try:
+        task.network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"The weights {start_from} are of another network than network_options says: give its own.") from error
+    task.description = {**task.description, "started_from_sha256": description["sha256"]}
 
 
 def learning_rate(step: int, configuration: TrainingConfiguration) -> float:

@@ -80,6 +80,30 @@ def test_killed_and_resumed_is_as_never_killed(make_sslmar_configuration, entrie
     assert found[1]["sha256"] == expected[1]["sha256"] and found[1]["step"] == expected[1]["step"]
 
 
+def test_a_training_can_start_from_weights(make_sslmar_configuration, tmp_path):
+    first = make_sslmar_configuration("first", steps=2, validate_every=1)
+    path = train(SSLMARTask(first), first)
+    tensors, description = load_weights(path)
+    second = make_sslmar_configuration("second", steps=1, learning_rate=1e-12)
+    task = SSLMARTask(second)
+    _, adapted = load_weights(train(task, second, start_from=path))
+    torch.testing.assert_close(task.network.state_dict(), tensors, atol=1e-9, rtol=0)
+    assert adapted["started_from_sha256"] == description["sha256"] and log_of(second)[0]["score"] == description["validation"]["score"]
+    other = make_sslmar_configuration("other", network_options={"sinogram_network": {"channels": 2}})
+    with pytest.raises(InputError, match="are of another network"):
+        train(SSLMARTask(other), other, start_from=path)
+    with pytest.raises(InputError, match="no weights"):
+        train(SSLMARTask(second), second, start_from=tmp_path / "none.safetensors")
+
+
+def test_a_checkpoint_comes_before_the_weights_to_start_from(make_sslmar_configuration):
+    whole = make_sslmar_configuration("whole", steps=3)
+    path = train(SSLMARTask(whole), whole)
+    again = SSLMARTask(whole)
+    train(again, whole, resume=True, start_from=path)
+    assert "started_from_sha256" not in again.description
+
+
 ROWS = {  # of the ablation, the paper's Table I and the end-to-end term
     "sinonet": ({"consistency": 0, "refinement": 0}, {"completion"}),
     "consistency": ({"refinement": 0}, {"completion", "consistency"}),
