@@ -34,6 +34,14 @@ class Restoration:
         """The last image, (slices, rows, columns) in 1/cm."""
         return self.refined_images[-1] if self.refined_images else self.completed_image
 
+    def averaged_with(self, mirror: Restoration) -> Restoration:
+        """The mean of this restoration and that of the mirrored scan."""
+        return Restoration(
+            (self.completed_sinogram + mirror.completed_sinogram.flip(-2, -1)) / 2,
+            (self.completed_image + mirror.completed_image.flip(MIRRORED_AXIS)) / 2,
+            [(one + other.flip(MIRRORED_AXIS)) / 2 for one, other in zip(self.refined_images, mirror.refined_images, strict=True)],
+        )
+
 
 def restore(network: SSLMARNetwork, scan: MetalAffectedScan, iterations: int = 1) -> Restoration:
     """SinoNet, FBP, ImgNet; with more `iterations` also P, metal trace replacement, FBP and the same ImgNet again; with 0 SinoNet alone.
@@ -57,6 +65,13 @@ def restore(network: SSLMARNetwork, scan: MetalAffectedScan, iterations: int = 1
 def replaced_sinogram(prior_image: torch.Tensor, scan: MetalAffectedScan) -> torch.Tensor:
     """S_corr of eq. 8 with the projections of a prior image (slices, rows, columns) in 1/cm; (slices, views, bins)."""
     return metal_trace_replacement(scan.sinogram, scan.projector.project(prior_image), scan.trace)
+
+
+def corrected_sinogram(restoration: Restoration, scan: MetalAffectedScan) -> torch.Tensor:
+    """What the method gives, (slices, views, bins): S_corr of eq. 8 with the last image as prior; S_sn where SinoNet works alone."""
+    if not restoration.refined_images:
+        return restoration.completed_sinogram
+    return replaced_sinogram(restoration.prior_image, scan)
 
 
 def mirrored(scan: MetalAffectedScan) -> MetalAffectedScan:
@@ -84,8 +99,8 @@ class SSLMAR:
     def __init__(self, weights: str = "sslmar", iterations: int | None = None, flip_averaging: bool = False):
         """weights: the name of shipped weights, or the path of a .safetensors file that `sslmar train` wrote.
 
-        iterations: of ImgNet and metal trace replacement; None for as many as the weights were trained with.
-        flip_averaging: the prior is the mean over the scan and its mirror image, at twice the work.
+        iterations: of ImgNet and metal trace replacement; None for as many as the weights were trained with; 0 for SinoNet alone.
+        flip_averaging: what the networks give is the mean over the scan and its mirror image, at twice the work.
         """
         self.weights, self.iterations, self.flip_averaging = weights, iterations, flip_averaging
         self._networks = {}  # device -> (network, iterations it was trained with), loaded at first use
@@ -98,7 +113,7 @@ class SSLMAR:
             self._networks[device] = network.to(device, memory_format=torch.channels_last), int(description.get("iterations", 1))
         network, trained_iterations = self._networks[device]
         iterations = trained_iterations if self.iterations is None else self.iterations
-        prior = restore(network, scan, iterations).prior_image
+        restoration = restore(network, scan, iterations)
         if self.flip_averaging:
-            prior = (prior + restore(network, mirrored(scan), iterations).prior_image.flip(MIRRORED_AXIS)) / 2
-        return replaced_sinogram(prior, scan)
+            restoration = restoration.averaged_with(restore(network, mirrored(scan), iterations))
+        return corrected_sinogram(restoration, scan)

@@ -11,7 +11,7 @@ from ..ct.attenuation import attenuation_difference_to_hu, attenuation_to_hu
 from ..device import to_array
 from ..errors import InputError
 from ..methods.base import MetalAffectedScan
-from ..methods.sslmar import Restoration, replaced_sinogram, restore
+from ..methods.sslmar import Restoration, corrected_sinogram, restore
 from ..networks.sslmar import SSLMARNetwork
 from ..sinogram.trace import metal_trace
 from ..tomography.projector import get_projector
@@ -41,6 +41,7 @@ class SSLMARTask:
         self.configuration = configuration
         self.device = process_device(configuration.device)
         self.projector = get_projector(self.device)
+        torch.backends.cudnn.benchmark = True  # all mini-batches have one shape
         try:
             self.loss_weights = LossWeights(**configuration.loss_weights)
             network = SSLMARNetwork(**configuration.network_options)
@@ -94,7 +95,7 @@ class SSLMARTask:
             refined = [refinement_loss(image, reference) for image in restoration.refined_images]
             terms["refinement"] = torch.stack(refined).mean()
         if weights.end_to_end:
-            corrected = self.projector.fbp(replaced_sinogram(restoration.prior_image, scan))
+            corrected = self.projector.fbp(corrected_sinogram(restoration, scan))
             terms["end_to_end"] = end_to_end_loss(corrected, reference, metal)
         return terms
 
@@ -110,7 +111,8 @@ class SSLMARTask:
     def validate(self) -> dict[str, float]:
         """RMSE outside metal as a share of LI's, mean over the fixed cases, each image against the FBP of the metal-free sinogram.
 
-        "completed": FBP after SinoNet; "refined": after ImgNet; "score": after metal trace replacement. In float32, as it is used.
+        "completed": FBP after SinoNet; "refined": after ImgNet; "score": after metal trace replacement, or as "completed" where
+        SinoNet learns alone. In float32, as it is used.
         """
         ratios: dict[str, list[float]] = {"completed": [], "refined": [], "score": []}
         size = self.configuration.batch_size
@@ -124,7 +126,7 @@ class SSLMARTask:
     def picture(self) -> dict[str, numpy.ndarray]:
         """Title to image (rows, columns) in HU of a fixed validation case."""
         scan, images = self._restored_cases(slice(0, 1))
-        titles = {"interpolated": "LI", "completed": "SinoNet", "refined": "ImgNet", "score": "After replacement"}
+        titles = {"interpolated": "LI", "completed": "SinoNet", "refined": "ImgNet", "score": "Result"}
         shown = {title: images[name] for name, title in titles.items()} | {"Reference": scan.uncorrected_image}
         return {title: to_array(attenuation_to_hu(image[0])) for title, image in shown.items()}
 
@@ -138,7 +140,7 @@ class SSLMARTask:
             "interpolated": scan.interpolated_image,
             "completed": restoration.completed_image,
             "refined": restoration.prior_image,
-            "score": self.projector.fbp(replaced_sinogram(restoration.prior_image, scan)),
+            "score": self.projector.fbp(corrected_sinogram(restoration, scan)),
         }
 
 

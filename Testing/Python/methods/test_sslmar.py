@@ -9,7 +9,7 @@ import torch
 from SSLMARLib.errors import InputError
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.sslmar import SSLMAR, mirrored, replaced_sinogram, restore
-from SSLMARLib.networks.sslmar import SSLMARNetwork
+from SSLMARLib.networks.sslmar import SSLMARNetwork, load_sslmar_network
 from SSLMARLib.networks.weights import save_weights
 from SSLMARLib.tomography import FanBeamGeometry, FanBeamProjector
 
@@ -55,7 +55,7 @@ def weights(tmp_path):
     return tmp_path / "random.safetensors"
 
 
-@pytest.mark.parametrize("options", [{}, {"iterations": 1}, {"flip_averaging": True}])
+@pytest.mark.parametrize("options", [{}, {"iterations": 1}, {"iterations": 0}, {"flip_averaging": True}])
 def test_the_protocol(weights, scan, options):
     method = SSLMAR(weights=weights, **options)
     before = scan.sinogram.clone()
@@ -121,8 +121,14 @@ def test_the_mirrored_scan_is_that_of_the_mirrored_slice(scan, small_projector):
     assert torch.equal(other.trace, small_projector.project(other.metal_mask.float()) > 1e-6)
 
 
-def test_flip_averaging_does_the_same_to_a_scan_and_its_mirror_image(weights, scan):
-    method, plain = SSLMAR(weights, flip_averaging=True), SSLMAR(weights)
+def test_without_iterations_the_completion_is_the_result(weights, scan):
+    network, _ = load_sslmar_network(weights)
+    assert torch.equal(SSLMAR(weights, iterations=0).correct(scan), network.complete(scan.interpolated_sinogram, scan.trace))
+
+
+@pytest.mark.parametrize("iterations", [0, 2])
+def test_flip_averaging_does_the_same_to_a_scan_and_its_mirror_image(weights, scan, iterations):
+    method, plain = SSLMAR(weights, iterations, flip_averaging=True), SSLMAR(weights, iterations)
     for one, tolerance_is_met in ((method, True), (plain, False)):
         difference = one.correct(mirrored(scan)) - one.correct(scan).flip(-2, -1)
         assert bool(difference.abs().max() < 1e-3) is tolerance_is_met

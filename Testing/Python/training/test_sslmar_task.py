@@ -128,6 +128,8 @@ def test_each_term_can_be_switched_off(make_sslmar_configuration, row):
     refines = bool(terms & {"refinement", "end_to_end"})
     assert changed == ({"sinogram_network", "image_network"} if refines else {"sinogram_network"})
     assert task.description["iterations"] == (1 if refines else 0)
+    figures = task.validate()
+    assert (figures["score"] == figures["completed"]) is not refines  # without ImgNet nothing is replaced
 
 
 def test_a_perfect_completion_has_no_loss(make_sslmar_configuration, monkeypatch):
@@ -163,7 +165,7 @@ def test_pictures_and_logs_of_a_case(make_sslmar_configuration, tmp_path, caplog
     names = {path.name for path in (tmp_path / "run").glob("*.png")}
     assert names == {"case.png", "case_0000000.png", "case_0000001.png", "case_0000002.png"}
     picture = task.picture()
-    assert list(picture) == ["LI", "SinoNet", "ImgNet", "After replacement", "Reference"]
+    assert list(picture) == ["LI", "SinoNet", "ImgNet", "Result", "Reference"]
     assert all(image.shape == (64, 64) and numpy.abs(image).max() < 5000 for image in picture.values())
 
 
@@ -182,10 +184,11 @@ def test_tensorboard_gets_losses_terms_and_figures(make_sslmar_configuration, mo
         close = flush
 
     monkeypatch.setattr("SSLMARLib.training.monitoring._tensorboard_writer", lambda folder, step: Writer())
-    configuration = make_sslmar_configuration(steps=40, validate_every=20, checkpoint_every=40, tensorboard=True, validation_pairs=1)
+    monkeypatch.setattr("SSLMARLib.training.monitoring.SCALARS_EVERY", 2)
+    configuration = make_sslmar_configuration(steps=4, validate_every=2, tensorboard=True, validation_pairs=1)
     train(SSLMARTask(configuration), configuration)
-    assert written["training/loss"] == written["training/refinement"] == written["training/learning_rate"] == [20, 40]
-    assert written["validation/score"] == written["validation/case"] == [0, 20, 40]
+    assert written["training/loss"] == written["training/refinement"] == written["training/learning_rate"] == [2, 4]
+    assert written["validation/score"] == written["validation/case"] == [0, 2, 4]
 
 
 @pytest.mark.parametrize(
