@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ..ct.attenuation import WATER_ATTENUATION_PER_CM
 from ..errors import InputError
 from .weights import load_weights
 
 INPUT_IMAGES = ("uncorrected", "beam hardening corrected", "linearly interpolated")
-LARGEST_INPUT_PER_CM = 0.192 * 4  # metal and its streaks are cut off here: above, only the place of metal matters
+LARGEST_INPUT = 2.0  # in units of water's attenuation; metal and its streaks are cut off here: above, only their place matters
+RESIDUAL_UNIT_PER_CM = 0.0192  # 100 HU: what the last convolution's outputs of about 1 mean
 
 
 class CNNMARNetwork(nn.Module):
@@ -30,7 +32,10 @@ class CNNMARNetwork(nn.Module):
         layers: list[nn.Module] = []
         width = len(INPUT_IMAGES) * shuffle**2
         for dilation in dilations:
-            layers += [nn.Conv2d(width, channels, 3, padding=dilation, dilation=dilation), nn.ReLU(inplace=True)]
+            convolution = nn.Conv2d(width, channels, 3, padding=dilation, dilation=dilation)
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            nn.init.zeros_(convolution.bias)
+            layers += [convolution, nn.ReLU(inplace=True)]
             width = channels
         last = nn.Conv2d(width, shuffle**2, 3, padding=1)
         nn.init.zeros_(last.weight)
@@ -39,10 +44,12 @@ class CNNMARNetwork(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """images: (slices, 3, rows, columns), 1/cm, in the order of INPUT_IMAGES; rows and columns divide by `shuffle`."""
-        scaled = images.clamp(-LARGEST_INPUT_PER_CM, LARGEST_INPUT_PER_CM) / 0.192
+        scaled = (images / WATER_ATTENUATION_PER_CM).clamp(-LARGEST_INPUT, LARGEST_INPUT)
+        interpolated = scaled[:, 2:]
+        scaled = torch.cat([interpolated, scaled[:, :2] - interpolated], dim=1)  # the artifacts are what the images differ by
         shuffle = self.options["shuffle"]
         residual = nn.functional.pixel_shuffle(self.layers(nn.functional.pixel_unshuffle(scaled, shuffle)), shuffle)
-        return images[:, 2] + 0.192 * residual[:, 0]
+        return images[:, 2] + RESIDUAL_UNIT_PER_CM * residual[:, 0]
 
 
 def load_cnnmar_network(name_or_path: str) -> CNNMARNetwork:

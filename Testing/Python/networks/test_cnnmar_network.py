@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from SSLMARLib.networks.cnnmar import INPUT_IMAGES, LARGEST_INPUT_PER_CM, CNNMARNetwork
+from SSLMARLib.networks.cnnmar import INPUT_IMAGES, LARGEST_INPUT, CNNMARNetwork
 
 
 def random_images(slices=2, rows=24, columns=20, seed=0):
@@ -44,7 +44,7 @@ def test_shape_and_receptive_field(dilations):
 def test_metal_is_cut_off():
     network = with_random_last_layer(CNNMARNetwork(channels=3))
     images = random_images()
-    images[:, :2, 5, 5] = LARGEST_INPUT_PER_CM
+    images[:, :2, 5, 5] = LARGEST_INPUT * 0.192
     brighter = images.clone()
     brighter[:, :2, 5, 5] = 50.0
     assert torch.equal(network(images), network(brighter))
@@ -78,6 +78,7 @@ def test_options_make_the_same_network_again():
 
 
 def test_shuffling_keeps_places_and_widens_the_view():
+    torch.manual_seed(1)
     network = CNNMARNetwork(channels=4, dilations=(1,), shuffle=2)
     torch.nn.init.normal_(network.layers[-1].weight)
     images = torch.rand(1, 3, 16, 16)
