@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy
 
-from ..ct.image_file import known_suffix
-from ..ct.reading_writing import read_volume
 from ..ct.resampling import SliceGrid
 from ..device import to_array, to_tensor
 from ..errors import InputError
@@ -103,6 +101,9 @@ def metal_free_scans(folder: str | Path, leave_out=()) -> Iterator[MetalFreeScan
 def _read(source: Path):
     """(voxels_hu (slices, rows, columns), spacing (rows, columns), patient of each slice)"""
     if source.suffix.lower() != ".npz":
+        from ..ct.image_file import known_suffix  # packed slices are read without SimpleITK
+        from ..ct.reading_writing import read_volume
+
         volume = read_volume(source)
         suffix = "" if source.is_dir() else known_suffix(source) or ""  # names have dots of their own, as DICOM's identifiers
         name = source.name[: len(source.name) - len(suffix)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy
 import pytest
 
@@ -22,6 +25,14 @@ def test_what_is_packed_is_read_back(data_folder, packed):
         assert archive["hu"].dtype == numpy.int16 and archive["hu"].shape == (10, 64, 64)
     expected, found = read_metal_free_slices(data_folder, 64), read_metal_free_slices(packed, 64)
     assert (found.images_hu == expected.images_hu).all() and (found.patients == expected.patients).all()
+
+
+def test_packed_slices_are_read_without_simpleitk(data_folder, repository):
+    """A machine with a GPU to train on need not have what reads medical images."""
+    code = "import sys; sys.modules.update(SimpleITK=None, pydicom=None)\n"
+    code += "from SSLMARLib.training.slices import read_metal_free_slices\n"
+    code += "sys.exit(len(read_metal_free_slices(sys.argv[1], 64)) != 10)"
+    subprocess.run([sys.executable, "-c", code, str(data_folder)], cwd=repository, check=True)
 
 
 def test_parts_are_of_the_size_and_together_everything(tmp_path, packed, random_generator):
