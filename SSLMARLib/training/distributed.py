@@ -1,4 +1,4 @@
-"""Training by several processes that `torchrun` started: each takes its share of every mini-batch, the gradients are averaged."""
+"""Training by several processes: `torchrun --nproc-per-node 2 -m SSLMARLib train CONFIG.json`. Each takes its share of a mini-batch."""
 
 from __future__ import annotations
 
