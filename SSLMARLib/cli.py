@@ -17,6 +17,7 @@ from .errors import Cancelled, MARError
 
 VERBS = ("demo", "segment", "correct", "simulate", "train", "evaluate", "bench", "info")
 DONE, BAD_INPUT = 0, 2
+REQUIRED_PACKAGES = {"torch", "odl", "safetensors", "SimpleITK", "scipy", "numpy", "tqdm"}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -68,6 +69,15 @@ def _run(argv: list[str] | None) -> int:
         raise
     except MARError as error:
         sys.stderr.write(f"sslmar: error: {' '.join(str(error).split())}\n")
+        return BAD_INPUT
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in REQUIRED_PACKAGES:
+            raise
+        sys.stderr.write(
+            f"sslmar: error: The Python package {package} is not installed, and `sslmar {arguments.verb}` needs it: install it with "
+            f"`pip install {package}`.\n"
+        )
         return BAD_INPUT
     except MemoryError:
         sys.stderr.write("sslmar: error: The computer's memory is not enough for this volume: close other programs.\n")

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, field
 import numpy
 
 from ._version import __version__
-from .ct.attenuation import attenuation_difference_to_hu, attenuation_to_hu, hu_to_attenuation
+from .ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
 from .ct.padding import padding_mask
-from .ct.segmentation import segment_metal
+from .ct.segmentation import DEFAULT_PEAK_HU, DEFAULT_SMALLEST_COMPONENT_MM3, DEFAULT_THRESHOLD_HU, segment_metal
 from .device import choose_device, to_array, to_tensor
 from .errors import Cancelled, InputError, import_torch
 from .methods import get_method
@@ -26,11 +26,11 @@ from .methods import get_method
 logger = logging.getLogger(__name__)
 
 DEFAULT_METHOD = "nmar"
-DEFAULT_THRESHOLD_HU = 2000.0
 DEFAULT_TRACE_DILATION_BINS = 1
 SLICES_PER_BATCH = {"cpu": 8, "cuda": 16}
 LARGEST_METAL_SHARE = 0.5  # of a slice; the largest hip endoprostheses cover some percent
 HIGHEST_HU = 1e6  # a hundred times the brightest metal of scanners with an extended scale: beyond it are no Hounsfield units
+METAL_EDGE_PIXELS = 2  # of the projector's grid: see metal_edge_weight
 LOWEST_HU = -1024.0  # a correction makes nothing darker than a scanner can store
 
 
@@ -111,6 +111,7 @@ def reduce_metal_artifacts(
     check_cancelled = _cancel_check(is_cancelled)
     volume_hu = check_volume(volume_hu)
     spacing_mm = check_spacing(spacing_mm)
+    import_torch()
     corrector = get_method(method)
     if batch_size is not None and (int(batch_size) != batch_size or batch_size < 1):
         raise InputError(f"batch_size is {batch_size}: give a whole number of slices, 1 or more.")
@@ -120,10 +121,21 @@ def reduce_metal_artifacts(
 
     progress(0.0, "Finding metal" if metal_mask is None else "Checking the metal mask")
     found_by_threshold = metal_mask is None
+    segmentation = {}
     if found_by_threshold:
-        options = {"smallest_component_mm3": smallest_component_mm3, "peak_hu": metal_peak_hu}
-        options = {name: value for name, value in options.items() if value is not None}
-        metal_mask = segment_metal(volume_hu, spacing_mm, threshold_hu, dilation_mm=mask_dilation_mm, **options)
+        segmentation = {
+            "smallest_component_mm3": DEFAULT_SMALLEST_COMPONENT_MM3 if smallest_component_mm3 is None else float(smallest_component_mm3),
+            "metal_peak_hu": DEFAULT_PEAK_HU if metal_peak_hu is None else float(metal_peak_hu),
+            "mask_dilation_mm": float(mask_dilation_mm),
+        }
+        metal_mask = segment_metal(
+            volume_hu,
+            spacing_mm,
+            threshold_hu,
+            segmentation["smallest_component_mm3"],
+            segmentation["mask_dilation_mm"],
+            segmentation["metal_peak_hu"],
+        )
     else:
         metal_mask = check_mask(metal_mask, volume_hu.shape)
     check_metal_share(metal_mask)
@@ -184,8 +196,8 @@ def reduce_metal_artifacts(
         device=device,
         batch_size=batch,
         parameters={
+            **segmentation,
             "trace_dilation_bins": int(trace_dilation_bins),
-            "mask_dilation_mm": float(mask_dilation_mm),
             "restore_metal": bool(restore_metal),
         },
         warnings=warnings,
@@ -238,13 +250,13 @@ class _SliceRun:
                 self.trace_dilation_bins,
             )
             self.check_cancelled()
-            # FBP is linear: FBP(S_corr) - FBP(S) is one FBP
-            corrected_sinogram = self.method.correct(scan)
-            difference = self.grid.from_grid(self.projector.fbp(corrected_sinogram - scan.sinogram))
-            result = original + to_array(attenuation_difference_to_hu(difference))
-            if not self.restore_metal:  # there the slice's own detail is the metal's, so the reconstruction stands alone
-                reconstruction = self.grid.from_grid(self.projector.fbp(corrected_sinogram))
-                result = numpy.where(mask, to_array(attenuation_to_hu(reconstruction)), result)
+            reconstruction = self.projector.fbp(self.method.correct(scan))
+            difference = self.grid.from_grid(reconstruction - scan.uncorrected_image)
+            edge = self.grid.from_grid(metal_edge_weight(scan.metal_mask)).clamp(0, 1)
+            result = slices + difference
+            result += edge * (self.grid.from_grid(reconstruction) - result)
+            change = result - slices
+        result = original + to_array(attenuation_difference_to_hu(change))
         keep = padding_mask(original)
         if self.restore_metal:
             keep |= mask
@@ -257,6 +269,19 @@ class _SliceRun:
         result = numpy.where(keep, original, result.astype(original.dtype))
         corrected[indices] = result
         return numpy.abs(numpy.subtract(result, original, dtype=numpy.float64))
+
+
+def metal_edge_weight(metal_mask):
+    """How far the reconstruction alone counts, not the slice plus the difference: 1 on metal and within METAL_EDGE_PIXELS of it, falling to
+    0 beyond. Both (slices, rows, columns) on the projector's grid, the mask boolean.
+
+    The slice's metal has sharper edges than any reconstruction on the grid, so that the difference leaves a rim of metal there.
+    """
+    from torch.nn.functional import avg_pool2d, max_pool2d
+
+    width = 2 * METAL_EDGE_PIXELS + 1
+    near = max_pool2d(metal_mask[:, None].float(), width, stride=1, padding=METAL_EDGE_PIXELS)
+    return avg_pool2d(near, 3, stride=1, padding=1, count_include_pad=False)[:, 0]
 
 
 def check_volume(volume_hu) -> numpy.ndarray:

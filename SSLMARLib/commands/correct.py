@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..correction import DEFAULT_METHOD, DEFAULT_THRESHOLD_HU, DEFAULT_TRACE_DILATION_BINS, reduce_metal_artifacts
 from ..device import DEVICE_CHOICES
+from ..errors import InputError
 from ..methods import available_methods, get_method
 from .argument_types import number_from_zero, positive_integer, positive_number
 from .console import progress_bar, say
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_number,
         default=DEFAULT_THRESHOLD_HU,
         metavar="HU",
-        help="what is above counts as metal (default %(default)g)",
+        help="what reaches this counts as metal (default %(default)g)",
     )
     parser.add_argument(
         "--smallest-component-mm3", type=number_from_zero, metavar="MM3", help="smaller pieces above the threshold are no metal"
@@ -59,6 +60,12 @@ def run(arguments) -> int:
     from ..ct.reading_writing import files_of, read_mask, read_volume, refuse_output, refuse_same_output, write_volume
     from ..files import all_or_none, refuse_existing, write_text
 
+    of_threshold = (arguments.smallest_component_mm3, arguments.metal_peak_hu, arguments.mask_dilation_mm)
+    if arguments.mask is not None and of_threshold != (None, None, 0):
+        raise InputError(
+            "--smallest-component-mm3, --metal-peak-hu and --mask-dilation-mm say how metal is found by threshold: leave them out with "
+            "--mask, or make the mask with `sslmar segment`."
+        )
     get_method(arguments.method)  # an unknown method is refused before anything is read
     sources = [path for path in (arguments.input, arguments.mask) if path is not None]
     refuse_output(arguments.output, sources, arguments.overwrite)
@@ -121,5 +128,6 @@ def _draw(path: Path, volume, result, overwrite: bool) -> None:
         title=f"slice {worst + 1}",
         method_title=get_method(result.report.method).title,
         spacing_mm=volume.spacing_mm[1:],
+        direction=volume.direction,
         overwrite=overwrite,
     )

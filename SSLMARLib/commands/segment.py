@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 
+from ..ct.segmentation import DEFAULT_PEAK_HU, DEFAULT_SMALLEST_COMPONENT_MM3, DEFAULT_THRESHOLD_HU
 from .argument_types import number_from_zero, positive_number
 from .console import say
 
@@ -20,21 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold-hu",
         type=positive_number,
-        default=2000.0,
+        default=DEFAULT_THRESHOLD_HU,
         metavar="HU",
         help="what reaches this counts as metal (default %(default)g)",
     )
     parser.add_argument(
         "--smallest-component-mm3",
         type=number_from_zero,
-        default=1.0,
+        default=DEFAULT_SMALLEST_COMPONENT_MM3,
         metavar="MM3",
         help="drop smaller components, and single voxels; 0 keeps everything (default %(default)g)",
     )
     parser.add_argument(
         "--metal-peak-hu",
         type=number_from_zero,
-        default=2750.0,
+        default=DEFAULT_PEAK_HU,
         metavar="HU",
         help="components that nowhere reach this are enamel or contrast medium; 0 keeps them (default %(default)g)",
     )

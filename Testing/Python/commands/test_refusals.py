@@ -202,6 +202,9 @@ def test_methods_and_devices(refusal, scan, tmp_path):
         ["--trace-dilation-bins", "400"],
         ["--trace-dilation-bins", "x"],
         ["--mask", "m.nrrd", "--threshold-hu", "2000"],
+        ["--mask", "m.nrrd", "--mask-dilation-mm", "2"],
+        ["--mask", "m.nrrd", "--smallest-component-mm3", "2"],
+        ["--mask", "m.nrrd", "--metal-peak-hu", "0"],
         ["--magic"],
         ["a third name"],
     ],
@@ -270,6 +273,18 @@ def test_a_missing_package_is_named_before_the_work(refusal, scan, tmp_path, mon
         assert "matplotlib is needed for figures" in refusal("correct", scan, tmp_path / "o.nrrd", "--figure", tmp_path / "f.png")
     monkeypatch.setitem(sys.modules, "torch", None)
     assert "pip install torch" in refusal("correct", scan, tmp_path / "o.nrrd")
+
+
+@pytest.mark.parametrize("words", [["correct", "OUT", "--method", "li"], ["simulate", "OUT", "--implant", "hip"]])
+def test_missing_pytorch_is_a_sentence(start, scan, tmp_path, words):
+    """In a process of its own, where no file that needs PyTorch was imported before."""
+    verb, *options = (tmp_path / "out.nrrd" if word == "OUT" else word for word in words)
+    arguments = [str(word) for word in (verb, scan, *options)]
+    script = f"import sys\nsys.modules['torch'] = None\nfrom SSLMARLib.cli import main\nsys.exit(main({arguments!r}))"
+    process = start(script=script)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 2 and "pip install torch" in error and error.count("\n") == 1, error
+    assert not (tmp_path / "out.nrrd").exists()
 
 
 def test_a_mask_with_nan_is_refused(refusal, scan, save, make_voxels, tmp_path):
