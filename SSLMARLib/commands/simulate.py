@@ -53,8 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     from ..ct.reading_writing import files_of, read_mask, read_volume, refuse_output, write_volume
     from ..files import all_or_none
 
-    if arguments.seed < 0:
-        raise InputError(f"--seed is {arguments.seed}: give a whole number, 0 or above.")
+    if not 0 <= arguments.seed < 2**63:
+        raise InputError(f"--seed is {arguments.seed}: give a whole number from 0 to 2^63 - 1.")
     if arguments.slice is not None and arguments.implant is None:
         raise InputError("--slice says where an implant lies: give --implant too, or leave it out.")
     sources = [path for path in (arguments.input, arguments.mask) if path is not None]
@@ -73,6 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.mask is not None:
             mask = read_mask(arguments.mask, volume)
         else:
+            if arguments.slice is not None and not 1 <= arguments.slice <= volume.shape[0]:
+                raise InputError(f"--slice is {arguments.slice}, but the volume has the slices 1 to {volume.shape[0]}: give one of them.")
             center_slice = None if arguments.slice is None else arguments.slice - 1
             mask, _ = implant_in_volume(volume, arguments.implant, arguments.seed, center_slice)
         result_hu = simulate_metal(

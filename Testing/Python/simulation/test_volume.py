@@ -181,8 +181,11 @@ def test_the_verb_draws_an_implant_again_from_its_seed(files):
     ("options", "message"),
     [
         (["--implant", "dental", "--kvp", "77"], "choose one of 80"),
-        (["--implant", "dental", "--slice", "9"], "does not exist"),
+        (["--implant", "dental", "--slice", "9"], "--slice is 9"),
         (["--implant", "dental", "--seed", "-1"], "seed"),
+        (["--implant", "dental", "--seed", "9" * 30], "seed"),
+        (["--implant", "dental", "--slice", "0"], "the slices 1 to"),
+        (["--implant", "dental", "--slice", "1000"], "--slice is 1000"),
         (["--mask", "teeth.nrrd", "--slice", "1"], "--implant"),
         (["--implant", "dental", "--physics", "nowhere"], "nowhere"),
     ],
