@@ -129,6 +129,7 @@ def _new_tags(original: SimpleITK.ImageFileReader, suffix: str, slope: float, in
         "0028|0103": "1",
         "0028|1052": f"{intercept:.10g}",
         "0028|1053": f"{slope:.10g}",
+        "0028|1054": tag(original, "0028|1054") or "HU",  # else GDCM writes "US", which says that they are no Hounsfield units
     } | _padding_tag(original, slope, intercept)
 
 

@@ -183,6 +183,13 @@ def test_the_written_series_is_new_and_belongs_to_the_patient(tmp_path, make_dic
     assert not numpy.array_equal(expected, corrected)
 
 
+def test_hounsfield_units_are_called_so(tmp_path, make_dicom_series):
+    """Without Rescale Type a CT image holds HU (PS3.3 C.8.2.1); GDCM would write "US", unspecified, in its place."""
+    make_dicom_series(tmp_path / "scan", RescaleType="")
+    write_volume(read_volume(tmp_path / "scan"), tmp_path / "out")
+    assert {data.RescaleType for data in written(tmp_path / "out")} == {"HU"}
+
+
 @pytest.mark.parametrize("slope, intercept", [(0.5, -1000), (1.0003, -1024.5), (10, -10240)])
 def test_a_fractional_slope_keeps_unchanged_values_to_the_bit(tmp_path, make_dicom_series, slope, intercept):
     expected = make_dicom_series(tmp_path / "scan", slices=2, slope=slope, intercept=intercept)
