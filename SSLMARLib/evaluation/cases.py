@@ -22,7 +22,6 @@ BENCHMARK_METAL_ABOVE_HU = 2500.0
 BENCHMARK_SPACING_MM = (1.0, 1.0)  # the files hold none; a body slice of 416 pixels is about 1 mm a pixel
 MASKS_PER_GROUP = 8
 GROUND_TRUTH_FILE = "gt.h5"
-VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 TRUTH_SUFFIX, MASK_SUFFIX = "_truth", "_mask"
 
 
@@ -157,9 +156,8 @@ def find_groups(folder, masks_path=None, limit: int | None = None) -> list[Bench
     groups = _volume_groups(folder)
     if not groups:
         raise InputError(
-            f"{folder} holds neither benchmark slices (<slice>/{GROUND_TRUTH_FILE}) nor volumes "
-            f"({', '.join(VOLUME_SUFFIXES)}): "
-            "give another folder."
+            f"{folder} holds neither benchmark slices (<slice>/{GROUND_TRUTH_FILE}) nor volumes (NRRD, NIfTI, MetaImage, folders of "
+            "DICOM slices): give another folder."
         )
     if masks_path is not None:
         raise InputError(f"--masks is for benchmark slices, and {folder} holds volumes: put X{MASK_SUFFIX} beside X.")
@@ -206,10 +204,14 @@ def _benchmark_groups(truths: list[Path], masks, limit: int | None) -> list[Benc
 
 
 def _volume_groups(folder: Path) -> list[VolumeGroup]:
+    from ..ct.dicom import is_dicom_file
+    from ..ct.image_file import known_suffix
+
     by_stem = {}
     for path in sorted(folder.iterdir()):
-        suffix = next((suffix for suffix in VOLUME_SUFFIXES if path.name.lower().endswith(suffix)), None)
-        if suffix is not None and path.is_file():
+        if path.is_dir() and any(is_dicom_file(item) for item in path.iterdir()):
+            by_stem.setdefault(path.name, path)
+        elif path.is_file() and (suffix := known_suffix(path)) is not None:
             by_stem.setdefault(path.name[: -len(suffix)], path)
     companion = re.compile(rf"({TRUTH_SUFFIX}|{MASK_SUFFIX})$")
     return [

@@ -29,8 +29,8 @@ VOLUME_REFERENCE = "truth"
 class SliceBeforeCorrection:
     """One slice and its references; images (rows, columns) in HU, metal_mask bool, spacing_mm (rows, columns).
 
-    reference_hu: the primary reference, None for a real scan; image_hu: the benchmark's `image`, its secondary
-    reference.
+    slice_name: of a volume its name and the number of the slice, from 1 on. reference_hu: the primary reference, None
+    for a real scan; image_hu: the benchmark's `image`, its secondary reference.
     """
 
     slice_name: str
@@ -137,7 +137,7 @@ class _VolumeRun:
         self.options = {"device": settings.device, "progress": progress, "is_cancelled": is_cancelled}
         self.slices = {
             int(number): SliceBeforeCorrection(
-                slice_name=f"{group.slice_name}:{number}",
+                slice_name=f"{group.slice_name}:{number + 1}",
                 mask_name=group.mask_name,
                 fbp="exact",
                 uncorrected_hu=self.volume.voxels_hu[number],

@@ -67,6 +67,18 @@ def test_volumes_with_truth_and_mask(tmp_path):
         find_groups(tmp_path, masks_path=tmp_path / "masks.npz")
 
 
+def test_volumes_may_be_folders_of_dicom_slices(tmp_path):
+    """As `sslmar simulate` writes them for a volume from DICOM: the mask is a file."""
+    for name in ("scan", "scan_truth"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "slice_0001.dcm").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "scan_mask.nrrd").touch()
+    (tmp_path / "notes").mkdir()
+    (group,) = find_groups(tmp_path)
+    paths = (group.volume_path, group.truth_path, group.mask_path)
+    assert group.slice_name == "scan" and paths == (tmp_path / "scan", tmp_path / "scan_truth", tmp_path / "scan_mask.nrrd")
+
+
 def test_what_cannot_be_used_is_refused(tmp_path, benchmark_folder, masks_file):
     with pytest.raises(InputError, match="not a folder"):
         find_groups(tmp_path / "absent")

@@ -198,15 +198,15 @@ def test_simulated_volumes(simulated_folder):
     groups = find_groups(simulated_folder)
     records = run_evaluation(groups, EvaluationSettings(("uncorrected", "li")))
     assert [(record["slice"], record["mask"], record["method"]) for record in records] == [
-        ("x:1", "x_mask", "uncorrected"),
         ("x:2", "x_mask", "uncorrected"),
-        ("x:1", "x_mask", "li"),
+        ("x:3", "x_mask", "uncorrected"),
         ("x:2", "x_mask", "li"),
+        ("x:3", "x_mask", "li"),
     ]
     assert all(record["reference"] == "truth" and "against_image" not in record for record in records)
     assert records[2]["rmse_hu"] < records[0]["rmse_hu"]
     (row,) = figure_rows(groups, EvaluationSettings(("uncorrected", "li")))
-    assert row.label == "x:1, mask x_mask" and list(row.images) == ["reference", "uncorrected", "LI"]
+    assert row.label == "x:2, mask x_mask" and list(row.images) == ["reference", "uncorrected", "LI"]
 
     (simulated_folder / "x_truth.nrrd").unlink()
     real = run_evaluation(find_groups(simulated_folder), EvaluationSettings(("uncorrected", "li")))
