@@ -17,7 +17,7 @@ SMALLEST_METAL_COVERAGE = 0.05  # of a slice pixel: what a metal pixel reaches o
 class SliceGrid:
     """The square grid of `size` x `size` pixels over slices of (rows, columns) pixels of any size and shape.
 
-    The grid's side is the longer side of the slice, in mm, centred on it; what the slice does not cover is air (0). All
+    The grid's side is the longer side of the slice, in mm, centered on it; what the slice does not cover is air (0). All
     methods take and give torch tensors with any leading shape, on the device that they are on.
 
     spacing_mm: (rows, columns) order.
@@ -80,7 +80,7 @@ def _cubic(distance):
 
 
 def _resampling_matrix(size_in, spacing_in, size_out, spacing_out, kernel=None) -> torch.Tensor:
-    """(size_out, size_in) float32 weights of one axis; both axes are centred on the same point. Beyond the input lies 0."""
+    """(size_out, size_in) float32 weights of one axis; both axes are centered on the same point. Beyond the input lies 0."""
     ratio = spacing_out / spacing_in  # input pixels a output pixel
     if abs(ratio - 1) < 1e-9:
         kernel = _linear

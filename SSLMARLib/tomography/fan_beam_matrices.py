@@ -16,7 +16,7 @@ import torch
 from .geometry import FanBeamGeometry
 
 RAYS_PER_BLOCK = 4096  # what is computed for one block stays in the cache
-BINS_PER_BLOCK = 8  # neighbouring bins of all views lie together in memory: the rays of one block cross the same pixels
+BINS_PER_BLOCK = 8  # neighboring bins of all views lie together in memory: the rays of one block cross the same pixels
 
 
 @contextmanager
@@ -136,9 +136,9 @@ def _joseph_block(source, direction, rows, columns, pixel_cm, dtype):
     pixels = torch.empty((len(ray), 2), dtype=torch.int32)
     weights = torch.empty((len(ray), 2), dtype=dtype)
     for side, share in ((0, 1 - fraction), (1, fraction)):
-        neighbour = lower + side
-        inside = (neighbour >= 0) & (neighbour < limit)
-        pixels[:, side] = (neighbour * stride_minor + step * stride_major) * inside
+        neighbor = lower + side
+        inside = (neighbor >= 0) & (neighbor < limit)
+        pixels[:, side] = (neighbor * stride_minor + step * stride_major) * inside
         weights[:, side] = length * share * inside
     return 2 * steps.long(), pixels.view(-1), weights.view(-1)
 
@@ -174,9 +174,9 @@ def backprojection_matrix(geometry: FanBeamGeometry, sources, cells, ray_order, 
         lower = lower.long()
         weight = (radius_cm / depth_cm) ** 2
         for side, share in ((0, 1 - fraction), (1, fraction)):
-            neighbour = lower + side
-            seen = (neighbour >= 0) & (neighbour < bins)
-            entry_columns[:, view, side] = rank[view][neighbour.clamp(0, bins - 1)]
+            neighbor = lower + side
+            seen = (neighbor >= 0) & (neighbor < bins)
+            entry_columns[:, view, side] = rank[view][neighbor.clamp(0, bins - 1)]
             entry_weights[:, view, side] = (weight * share * seen).to(dtype)
     row_starts = torch.arange(rows * columns, dtype=torch.int32) * (2 * views)
     return SparseMatrix(entry_columns.reshape(-1), entry_weights.reshape(-1), row_starts, views * bins)

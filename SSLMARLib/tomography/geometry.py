@@ -1,6 +1,6 @@
 """The 2D fan-beam geometry with a flat detector. It is defined in one place: ODL's `FanBeamGeometry`.
 
-Image axes are ODL's: axis 0 is x, axis 1 is y, pixel centres at (index - (n - 1) / 2) * pixel_size_cm. View v stands at
+Image axes are ODL's: axis 0 is x, axis 1 is y, pixel centers at (index - (n - 1) / 2) * pixel_size_cm. View v stands at
 the angle (v + 1/2) * 2 pi / views; the source of angle 0 is at (0, -source_radius_cm).
 """
 
@@ -33,7 +33,7 @@ def import_odl():
 
 @dataclass(frozen=True, kw_only=True)
 class FanBeamGeometry:
-    """A full turn of a fan beam onto a flat detector, centred on the image.
+    """A full turn of a fan beam onto a flat detector, centered on the image.
 
     All lengths are in cm. The defaults are the benchmark's and the paper's: a 416 x 416 image, 640 views, 641 bins, source and
     detector 1075 pixels from the axis each, and a detector of 2 sqrt(2) image widths, which sees the image's corners.
@@ -122,7 +122,7 @@ class FanBeamGeometry:
     def from_odl(cls, image_space, geometry) -> FanBeamGeometry:
         """The geometry of an ODL image space and an ODL geometry.
 
-        Raises InputError for what is not a full turn of a flat-detector fan beam centred on square pixels.
+        Raises InputError for what is not a full turn of a flat-detector fan beam centered on square pixels.
         """
         _, tomo = import_odl()
         if not isinstance(geometry, tomo.FanBeamGeometry) or geometry.det_curvature_radius is not None:
@@ -142,21 +142,21 @@ class FanBeamGeometry:
             source_radius_cm=float(geometry.src_radius),
             detector_radius_cm=float(geometry.det_radius),
         )
-        centred = numpy.allclose(numpy.asarray(image_space.min_pt) + numpy.asarray(image_space.max_pt), 0, atol=1e-9)
+        centered = numpy.allclose(numpy.asarray(image_space.min_pt) + numpy.asarray(image_space.max_pt), 0, atol=1e-9)
         same = all(
             numpy.allclose(ours, theirs, atol=1e-6 * result.source_radius_cm)
             for ours, theirs in zip(ray_points(result.odl_geometry()), ray_points(geometry), strict=True)
         )
-        if not (centred and same):
+        if not (centered and same):
             raise InputError(
-                "SSLMAR's projector needs a full turn of evenly spaced views, a detector centred on the axis and an image "
-                "centred on the axis: this ODL geometry has another arc, a shift or a tilt."
+                "SSLMAR's projector needs a full turn of evenly spaced views, a detector centered on the axis and an image "
+                "centered on the axis: this ODL geometry has another arc, a shift or a tilt."
             )
         return result
 
 
 def ray_points(odl_geometry) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Source points (views, 2) and detector cell centres (views, bins, 2) of an ODL geometry; x, y in cm, float64."""
+    """Source points (views, 2) and detector cell centers (views, bins, 2) of an ODL geometry; x, y in cm, float64."""
     angles = numpy.asarray(odl_geometry.angles)
     bin_centers_cm = numpy.asarray(odl_geometry.det_partition.grid.coord_vectors[0])
     sources = numpy.asarray(odl_geometry.src_position(angles)).reshape(-1, 2)

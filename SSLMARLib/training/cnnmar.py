@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from ..ct.attenuation import hu_to_attenuation
+from ..ct.attenuation import WATER_ATTENUATION_PER_CM, attenuation_difference_to_hu, hu_to_attenuation
 from ..errors import Cancelled, InputError
 from ..files import write_text
 from ..methods.base import MetalAffectedScan
@@ -30,7 +30,6 @@ from .slices import MetalFreeSlices, read_metal_free_slices
 
 logger = logging.getLogger(__name__)
 
-HU_PER_CM = 1000 / 0.192
 CHANNELS = 5  # uncorrected, BHC, LI, truth, metal
 
 
@@ -172,7 +171,7 @@ class CNNMARTask:
         images, truth, metal = batch[:, :3], batch[:, 3], batch[:, 4]
         with torch.autocast("cpu", torch.bfloat16):
             found = self.network(images.contiguous(memory_format=torch.channels_last))
-        return ((found.float() - truth).abs() * (1 - metal)).mean() / 0.192
+        return ((found.float() - truth).abs() * (1 - metal)).mean() / WATER_ATTENUATION_PER_CM
 
     def _patch(self, generator) -> numpy.ndarray:
         pair = self.training[generator.integers(len(self.training))]
@@ -210,4 +209,4 @@ class CNNMARTask:
 
 
 def _rmse_hu(image, truth, metal) -> float:
-    return float(((image - truth)[~metal] * HU_PER_CM).square().mean().sqrt())
+    return float(attenuation_difference_to_hu((image - truth)[~metal]).square().mean().sqrt())
