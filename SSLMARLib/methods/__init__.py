@@ -12,6 +12,7 @@ from ..errors import InputError
 _METHODS = {  # name -> (file, class); in the order in which users see them
     "li": ("linear_interpolation", "LinearInterpolation"),
     "nmar": ("nmar", "NMAR"),
+    "cnnmar": ("cnnmar", "CNNMAR"),
 }
 
 

@@ -128,7 +128,7 @@ def test_the_uniform_tissue_gives_way_to_the_image_towards_its_border():
     row = prior[0, 20]
     uniform = float(row[22])
     assert WATER < uniform < 1.05 * WATER and float((row[:24] - uniform).abs().max()) < 1e-6
-    share = (row[24:31] - uniform) / (image[0, 20, 24:31] - uniform)  # of the image, towards the bone
+    share = (row[24:32] - uniform) / (image[0, 20, 24:32] - uniform)  # of the image, towards the bone
     assert (share.diff() > -1e-5).all() and share[0] < 0.25 and share[-1] == pytest.approx(1.0, abs=1e-4)
     assert float(share.diff().max()) < 1.5 / BORDER_PIXELS
 
