@@ -27,6 +27,12 @@ DEFAULT_PEAK_HU = 2750.0
 """Enamel and dense contrast medium lie above 2000 HU as metal does, but peak lower. In the real scans that this was chosen on, sound
 teeth peaked at 2540 to 2710 HU, sternal wires, fillings and ports at 2755 HU and more."""
 
+SMALLEST_PEAK_SHARE = 0.05
+CERTAIN_METAL_HU = 3000.0
+FEWEST_SATURATED_VOXELS = 10
+"""A few voxels of a large unerupted tooth reach 2900 HU (3 % of them above 2750 HU), of metal pieces 5 % and more, mostly above 40 %. What
+reaches 3000 HU, or a value at which the scan is cut off, is metal whatever its share: a small filling in a large tooth."""
+
 TWELVE_BIT_MAXIMUM_HU = 3071
 LOWEST_IMAGE_VALUE_HU = -1024
 NEIGHBORS_26 = numpy.ones((3, 3, 3), dtype=bool)
@@ -62,8 +68,9 @@ def segment_metal(
     dilation_mm: the mask grows to every voxel whose center lies within this distance (Euclidean, in mm, so that it
         reaches fewer slices than columns where slices are thick; none at all if it is less than the slice distance).
         It does not grow into padding below -1024 HU.
-    peak_hu: a component that nowhere reaches it is no metal but enamel, dense bone or contrast medium; where nothing in the scan
-        reaches it, the threshold alone decides. 0 switches this off.
+    peak_hu: a component that nowhere reaches it is no metal but enamel, dense bone or contrast medium, nor is one of which less than
+        5 % reaches it, unless it is as bright as the scan can show (see CERTAIN_METAL_HU); where nothing in the scan reaches it, the
+        threshold alone decides. 0 switches this off.
 
     Raises InputError for unusable arguments, NaN voxels, and when no metal is found (with the maximum that was found).
     """
@@ -132,12 +139,18 @@ def _refuse_arguments(voxels_hu, spacing_mm, threshold_hu, smallest_component_mm
 
 
 def _peaks(voxels_hu, labels, count, kept, peak_hu) -> numpy.ndarray:
-    """Which components (by label, 0 to count) reach the peak; all of them where none of those kept does."""
+    """Which components (by label, 0 to count) are bright enough for metal; all of them where none of those kept is."""
+    everything = numpy.ones(count + 1, dtype=bool)
     if peak_hu <= 0:
-        return numpy.ones(count + 1, dtype=bool)
-    highest = scipy.ndimage.maximum(voxels_hu, labels, numpy.arange(count + 1))
-    reached = numpy.asarray(highest) >= peak_hu
-    return reached if (reached & kept).any() else numpy.ones(count + 1, dtype=bool)
+        return everything
+    highest = numpy.asarray(scipy.ndimage.maximum(voxels_hu, labels, numpy.arange(count + 1)))
+    reached = highest >= peak_hu
+    sizes = numpy.bincount(labels.ravel(), minlength=count + 1)
+    bright = numpy.bincount(labels[voxels_hu >= peak_hu], minlength=count + 1)
+    maximum = voxels_hu.max()
+    certain = maximum if numpy.count_nonzero(voxels_hu == maximum) >= FEWEST_SATURATED_VOXELS else CERTAIN_METAL_HU
+    enough = (bright >= numpy.floor(SMALLEST_PEAK_SHARE * sizes)) | (highest >= min(certain, CERTAIN_METAL_HU))
+    return next(chosen for chosen in (reached & enough, reached, everything) if (chosen & kept).any() or chosen is everything)
 
 
 def _bounding_box(values: numpy.ndarray, threshold: float) -> tuple[slice, slice, slice] | None:

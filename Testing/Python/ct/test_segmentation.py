@@ -166,10 +166,11 @@ def test_the_real_filling(shared):
     numpy.testing.assert_array_equal(mask, volume.voxels_hu >= 2000)  # no specks in this scan: its smallest part has 57
     assert summary.slices_with_metal == 15 and summary.components == 7
     assert summary.volume_ml == pytest.approx(mask.sum() * 1.5 * 0.515625**2 / 1000)
-    # of the seven, three reach the peak of metal: two fillings and what is beside the ear; four are sound teeth
+    # of the seven, two are metal: a filling and what is beside the ear; five are teeth, of which an unerupted one reaches 2892 HU
     metal = segment_metal(volume.voxels_hu, volume.spacing_mm)
-    assert summarize_mask(metal, volume.spacing_mm).components == 3
-    assert volume.voxels_hu[mask & ~metal].max() < 2750 < volume.voxels_hu[metal].max()
+    assert summarize_mask(metal, volume.spacing_mm).components == 2
+    assert volume.voxels_hu[mask & ~metal].max() == 2892 and volume.voxels_hu[metal].max() == 2976
+    assert not metal[9:12].any()  # in these slices lies that tooth alone
 
 
 def test_enamel_is_no_metal_where_there_is_metal():
@@ -184,6 +185,21 @@ def test_enamel_is_no_metal_where_there_is_metal():
     assert segment_metal(voxels, SPACING_MM, peak_hu=2300).sum() == 54
     with pytest.raises(InputError, match="metal peak -1 HU"):
         segment_metal(voxels, SPACING_MM, peak_hu=-1)
+
+
+def test_a_tooth_with_a_few_bright_voxels_is_no_metal_but_one_with_a_filling_is():
+    voxels = scan()
+    voxels[2:8, 3:9, 3:9] = 2400  # a large tooth of 216 voxels
+    voxels[4, 5, 3:9] = 2900  # 3 % of it
+    voxels[2:5, 14:17, 14:17] = 3071  # metal elsewhere
+    assert set(numpy.argwhere(segment_metal(voxels, SPACING_MM))[:, 1]) == {14, 15, 16}
+    voxels[2:5, 14:17, 14:17] = 2950
+    assert set(numpy.argwhere(segment_metal(voxels, SPACING_MM))[:, 1]) == {14, 15, 16}  # not the 2900 HU: the scan is cut off at 2950
+    voxels[4, 5, 3:6] = 3000
+    assert set(numpy.argwhere(segment_metal(voxels, SPACING_MM))[:, 1]) == {3, 4, 5, 6, 7, 8, 14, 15, 16}
+    voxels[2:5, 14:17, 14:17] = 0
+    voxels[4, 5, 3:9] = 2900
+    assert segment_metal(voxels, SPACING_MM).sum() == 216  # nothing else could be the metal
 
 
 def test_a_large_scan():
