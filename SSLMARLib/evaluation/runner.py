@@ -17,7 +17,8 @@ import numpy
 
 from .. import __version__
 from ..errors import InputError
-from ..methods import get_method
+from ..methods import available_methods, get_method
+from ..networks.weights import load_description
 from .cases import BenchmarkGroup, VolumeGroup
 from .corrected_slices import SliceBeforeCorrection, corrected_slices
 from .figures import FigureRow
@@ -71,6 +72,13 @@ class ResumeFile:
             file.write(json.dumps({"group": group, "method": method, "records": records}) + "\n")
 
 
+def weights_in_use(methods: Sequence[str]) -> dict:
+    """{"weights": method -> SHA-256} of the methods that have learned, or nothing: results of other weights are other results."""
+    learned = {name: getattr(get_method(name), "weights", None) for name in methods if name in available_methods()}
+    found = {name: load_description(weights)["sha256"] for name, weights in learned.items() if weights}
+    return {"weights": found} if found else {}
+
+
 def run_evaluation(
     groups: Sequence[BenchmarkGroup | VolumeGroup],
     settings: EvaluationSettings,
@@ -90,6 +98,7 @@ def run_evaluation(
         "fbps": list(settings.fbps),
         "trace_source": settings.trace_source,
         **(source or {}),
+        **weights_in_use(settings.methods),
     }
     resume = ResumeFile(resume_path, agreed)
     steps, done = len(groups) * len(settings.methods), 0

@@ -36,21 +36,28 @@ def load_weights(name_or_path: str | Path):
     except ImportError as error:
         raise MissingPackageError("safetensors is not installed: install it with `pip install safetensors`.") from error
     path = weights_path(name_or_path)
-    description_path = path.with_suffix(".json")
-    try:
-        description = json.loads(description_path.read_text(encoding="utf-8"))
-        expected = description["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"The file {description_path.name}, which describes the weights {path.name}, is missing or damaged: put it back beside them."
-        ) from None
+    description = load_description(path)
     content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != expected:
+    if hashlib.sha256(content).hexdigest() != description["sha256"]:
         raise InputError(f"The weights {path} were altered or cut off (their SHA-256 differs): copy or install them again.")
     try:
         return load(content), description
     except safetensors.SafetensorError:
         raise InputError(f"The weights {path} are no safetensors file; other kinds are not read, for safety.") from None
+
+
+def load_description(name_or_path: str | Path) -> dict:
+    """The JSON file beside weights, with their "sha256". Raises InputError where it is missing or damaged."""
+    path = weights_path(name_or_path)
+    description_path = path.with_suffix(".json")
+    try:
+        description = json.loads(description_path.read_text(encoding="utf-8"))
+        description["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"The file {description_path.name}, which describes the weights {path.name}, is missing or damaged: put it back beside them."
+        ) from None
+    return description
 
 
 def save_weights(path: str | Path, tensors: dict, description: dict) -> None:

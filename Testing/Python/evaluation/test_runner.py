@@ -212,3 +212,12 @@ def test_simulated_volumes(simulated_folder):
     real = run_evaluation(find_groups(simulated_folder), EvaluationSettings(("uncorrected", "li")))
     assert all(record["reference"] is None and record["rmse_hu"] is None for record in real)
     assert [record["without_reference"] for record in real] == [record["without_reference"] for record in records]
+
+
+def test_other_weights_are_another_evaluation():
+    from SSLMARLib.evaluation.runner import weights_in_use
+    from SSLMARLib.networks.weights import load_weights
+
+    assert weights_in_use(["uncorrected", "li", "nmar"]) == {}
+    _, description = load_weights("cnnmar")
+    assert weights_in_use(["li", "cnnmar"]) == {"weights": {"cnnmar": description["sha256"]}}
