@@ -224,3 +224,29 @@ def test_the_dental_scan(shared):
         assert (result.volume_hu[mask] == volume.voxels_hu[mask]).all()
 
 
+
+
+def test_no_rim_of_metal_stays_around_it(make_scan, monkeypatch):
+    import torch
+    from scipy.ndimage import binary_dilation
+
+    options = {"dtype": numpy.float32, "shape": (1, 512, 512), "spacing_mm": (3.0, 0.75, 0.75)}
+    (volume, mask), (truth, _) = make_scan(**options), make_scan(**options, metal=(9.0, 9.0))
+    rim = binary_dilation(mask[0], iterations=2) & ~mask[0]
+
+    def error_of_the_rim_hu():
+        result = SSLMARLib.reduce_metal_artifacts(volume, options["spacing_mm"], mask, "nmar").volume_hu
+        return float(numpy.sqrt(((result - truth)[0][rim] ** 2).mean()))
+
+    blended = error_of_the_rim_hu()
+    monkeypatch.setattr(correction, "metal_edge_weight", lambda metal_mask: torch.zeros(metal_mask.shape))
+    assert blended < 0.5 * error_of_the_rim_hu()
+
+
+def test_the_reconstruction_counts_alone_on_metal_and_fades():
+    import torch
+
+    mask = torch.zeros(1, 40, 40, dtype=torch.bool)
+    mask[0, 18:22, 18:22] = True
+    weight = correction.metal_edge_weight(mask)[0]
+    assert (weight[mask[0]] == 1).all() and weight[20, 23] > 0.6 and 0 < weight[20, 24] < 1 and weight[20, 26] == 0
