@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -93,11 +94,16 @@ def start(repository):
     """start(*words, script=None) -> Popen of `python -m SSLMARLib *words`, or of a script; killed at the end of the test."""
     processes = []
 
+    def listen_to_ctrl_c():
+        # tests that run in the background of a shell are told to ignore it, and would tell so those that they start
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     def start(*words, script=None, **options) -> subprocess.Popen:
         command = ["-m", "SSLMARLib"] if script is None else ["-c", script]
         process = subprocess.Popen(
             [sys.executable, *command, *map(str, words)],
             env=os.environ | {"PYTHONPATH": str(repository), "PYTHONUNBUFFERED": "1"},
+            preexec_fn=None if sys.platform == "win32" else listen_to_ctrl_c,
             **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options),
         )
         processes.append(process)
