@@ -119,7 +119,7 @@ def test_shipped_configurations(repository, name):
     path = repository / "Testing/Benchmarks/training" / f"{name}.json"
     configuration = TrainingConfiguration.read(path)
     assert configuration.network == "sslmar" and configuration.adam_betas == (0.5, 0.999)
-    assert configuration.data == str(repository.resolve().parent / "shared/data/train")
+    assert configuration.data == str((repository.resolve().parent / "shared/data/train").resolve())
     assert repository.resolve() not in type(repository)(configuration.output).parents
     LossWeights(**configuration.loss_weights)
     assert SSLMARNetwork(**configuration.network_options).options["sinogram_network"]["stem"] in (1, 2)
