@@ -19,7 +19,7 @@ from ..tomography.geometry import FanBeamGeometry, import_odl
 from ..tomography.projector import FanBeamProjector
 
 BATCHES = (1, 8, 32)
-REPEATS = 5
+REPEATS = 9
 BASELINE_REPEATS = 3
 
 
