@@ -1,0 +1,58 @@
+"""`sslmar demo` does the main job from nothing; `sslmar bench` writes the figures that others read."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy
+import pytest
+
+import SSLMARLib
+from SSLMARLib import cli
+
+
+def test_demo(tmp_path, capsys):
+    folder = tmp_path / "demo"
+    assert cli.main(["demo", "--kind", "jaw", "--output", str(folder)]) == 0
+    said = capsys.readouterr().out
+    rmse_hu = {name: float(value) for name, value in re.findall(r"^  (\w+) +([\d.]+) HU$", said, re.MULTILINE)}
+    assert set(rmse_hu) == {"uncorrected", "LI", "NMAR", "CNNMAR"}
+    assert rmse_hu["CNNMAR"] < rmse_hu["NMAR"] < rmse_hu["LI"]
+    assert rmse_hu["CNNMAR"] < 0.9 * rmse_hu["uncorrected"]  # (mild artifacts among dense teeth: LI and NMAR do more harm than good)
+    assert (folder / "before_after.png").read_bytes().startswith(b"\x89PNG")
+    truth, scan, corrected, metal = (
+        SSLMARLib.read_volume(folder / f"{name}.nii.gz") for name in ("truth", "with_metal", "cnnmar", "metal")
+    )
+    assert corrected.same_geometry(truth) and corrected.voxels_hu.dtype == scan.voxels_hu.dtype == numpy.int16
+    inside = metal.voxels_hu > 0
+    assert (corrected.voxels_hu[inside] == scan.voxels_hu[inside]).all()
+    assert cli.main(["demo", "--kind", "jaw", "--output", str(folder)]) == 2  # not over an earlier one, unless asked
+    assert "--overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what, names", [("projector", {"project", "backproject", "fbp"}), ("simulation", {"simulate"})])
+def test_bench(tmp_path, capsys, monkeypatch, what, names):
+    pytest.importorskip("astra", reason="astra-toolbox is not installed, so the comparison did NOT run")
+    from SSLMARLib.evaluation import timing
+
+    monkeypatch.setattr(timing, "REPEATS", 2)
+    monkeypatch.setattr(timing, "BATCHES", (1, 2))
+    file = tmp_path / "bench.json"
+    assert cli.main(["bench", what, "--json", str(file)]) == 0
+    result = json.loads(file.read_text())
+    assert "ASTRA" in result["baseline"] and {row["operation"] for row in result["operations"]} == names
+    for row in result["operations"]:
+        assert row["ms_per_slice"] > 0 and row["ratio"] == pytest.approx(row["baseline_ms_per_slice"] / row["ms_per_slice"])
+    assert "ASTRA" in capsys.readouterr().out
+
+
+def test_bench_without_a_baseline_says_so(tmp_path, capsys, monkeypatch):
+    from SSLMARLib.evaluation import timing
+
+    monkeypatch.setattr(timing, "REPEATS", 2)
+    monkeypatch.setattr(timing, "_baseline", lambda geometry: (None, "ASTRA is not installed."))
+    file = tmp_path / "bench.json"
+    assert cli.main(["bench", "simulation", "--json", str(file)]) == 0
+    assert json.loads(file.read_text())["baseline"] is None
+    assert "absent. ASTRA is not installed." in capsys.readouterr().out
