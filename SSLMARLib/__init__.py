@@ -9,8 +9,7 @@ Importing this package needs numpy alone.
 
 from __future__ import annotations
 
-from importlib import import_module
-
+from ._lazy import lazy_attributes
 from ._version import __version__
 from .errors import Cancelled, InputError, MARError, MissingPackageError
 
@@ -28,14 +27,7 @@ _LAZY_NAMES = {
 }
 
 __all__ = ["__version__", "Cancelled", "InputError", "MARError", "MissingPackageError", *_LAZY_NAMES]
-
-
-def __getattr__(name: str):
-    if name not in _LAZY_NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_LAZY_NAMES[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_attributes(__name__, _LAZY_NAMES)
 
 
 def __dir__() -> list[str]:

@@ -3,7 +3,7 @@ normalization. Sinograms are torch tensors (..., views, bins) of line integrals;
 
 from __future__ import annotations
 
-from importlib import import_module
+from .._lazy import lazy_attributes
 
 _LAZY_NAMES = {
     "metal_trace": "trace",
@@ -13,9 +13,4 @@ _LAZY_NAMES = {
 }
 
 __all__ = list(_LAZY_NAMES)
-
-
-def __getattr__(name: str):
-    if name not in _LAZY_NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_LAZY_NAMES[name]}", __name__), name)
+__getattr__ = lazy_attributes(__name__, _LAZY_NAMES)
