@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import numpy
 
@@ -19,7 +20,7 @@ from ._version import __version__
 from .ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
 from .ct.padding import padding_mask
 from .ct.segmentation import DEFAULT_PEAK_HU, DEFAULT_SMALLEST_COMPONENT_MM3, DEFAULT_THRESHOLD_HU, segment_metal
-from .device import choose_device, to_array, to_tensor
+from .device import choose_device_and_say, free_unused_memory, is_out_of_memory, to_array, to_tensor
 from .errors import Cancelled, InputError, import_torch
 from .methods import get_method
 
@@ -98,7 +99,8 @@ def reduce_metal_artifacts(
     progress: called as progress(fraction from 0 to 1, message).
     is_cancelled: asked between batches; once it returns True, Cancelled is raised.
     trace_dilation_bins: bins by which the metal trace is wider on both sides than the mask's own projection.
-    batch_size: slices corrected at once; None chooses, and halves it where memory runs out.
+    batch_size: slices corrected at once; None chooses. Where memory runs out it is halved, and at one slice the CPU takes
+        over from a GPU (but for a `projector` that was given): the report's warnings say so.
     restore_metal: True puts the original values back inside the mask; False fills it with the reconstruction without metal.
     projector: a FanBeamProjector on the device, or what has its methods; None takes the benchmark's geometry, which the
         learned methods need.
@@ -143,20 +145,22 @@ def reduce_metal_artifacts(
     check_cancelled()
 
     progress(0.01, "Preparing the projector")
-    device = choose_device(device)
-    run = _SliceRun(
+    device, remark = choose_device_and_say(device)
+    warnings += [remark] if remark else []
+    run_on = partial(
+        _SliceRun,
         volume_hu,
         metal_mask,
         spacing_mm,
         method=corrector,
-        device=device,
         projector=projector,
         trace_dilation_bins=trace_dilation_bins,
         restore_metal=restore_metal,
         check_cancelled=check_cancelled,
     )
+    run = run_on(device=device)
     corrected = volume_hu.copy()
-    batch = int(batch_size or SLICES_PER_BATCH[device.split(":")[0]])
+    batch = wanted_batch = int(batch_size or SLICES_PER_BATCH[device.split(":")[0]])
     done, changed_hu, largest_hu = 0, 0.0, 0.0
     while done < len(metal_slices):
         check_cancelled()
@@ -168,18 +172,32 @@ def reduce_metal_artifacts(
         try:
             change_hu = run.correct_slices(indices, corrected)
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
-            if batch == 1:
+            if len(indices) == 1 and (device == "cpu" or projector is not None):
                 raise InputError(
-                    f"There is not enough memory on {device} to correct one slice: close other programs, or choose --device cpu."
+                    f"There is not enough memory on {device} to correct one slice: close other programs and try again."
                 ) from error
-            batch = max(1, batch // 2)
-            logger.warning("Out of memory: going on with %d slices at a time.", batch)
+        else:
+            changed_hu += float(change_hu.sum(dtype=numpy.float64))
+            largest_hu = max(largest_hu, float(change_hu.max(initial=0)))
+            done += len(indices)
             continue
-        changed_hu += float(change_hu.sum(dtype=numpy.float64))
-        largest_hu = max(largest_hu, float(change_hu.max(initial=0)))
-        done += len(indices)
+        # Memory ran out. Only here, where the exception holds no tensors any more, can it be given back.
+        if len(indices) > 1:
+            batch = len(indices) // 2
+            logger.warning("Memory ran out on %s: going on with %d slices at a time.", device, batch)
+        else:
+            warnings.append(
+                f"Memory ran out on {device} even for one slice: the CPU corrected slice {indices[0] + 1} and all after it."
+            )
+            logger.warning(warnings[-1])
+            device = "cpu"
+            batch = wanted_batch = min(wanted_batch, SLICES_PER_BATCH[device])
+            run = run_on(device=device)
+        free_unused_memory()
+    if batch < wanted_batch:
+        warnings.append(f"Memory ran out on {device}: the slices were corrected {batch} at a time instead of {wanted_batch}.")
     check_cancelled()
     progress(1.0, "Done")
     voxels = int(metal_mask.sum())
@@ -346,8 +364,3 @@ def _cancel_check(is_cancelled):
             raise Cancelled("Cancelled; nothing was changed.")
 
     return check
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text or "can't allocate" in text
