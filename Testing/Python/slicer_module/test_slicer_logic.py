@@ -43,8 +43,11 @@ def make_volume(rig, random_generator):
 def add_segment(rig, slicer_logic):
     """add_segment(segmentation, name, mask, like) adds a segment from a mask on the grid of the volume `like`."""
 
+    from SSLMARLib.mrml.nodes import ijkToRas
+    from SSLMARLib.mrml.segmentations import labelmapOfMask
+
     def add(segmentation, name, mask, like):
-        labelmap = slicer_logic._labelmapOfMask(mask, slicer_logic._ijkToRas(like))
+        labelmap = labelmapOfMask(mask, ijkToRas(like))
         return segmentation.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name, (1.0, 0.0, 0.0))
 
     return add
@@ -175,6 +178,7 @@ def test_names_and_attributes(make_volume, slicer_logic, library):
     corrected = slicer_logic.process(volume, thresholdHu=2500, **options)
     attributes = {name: corrected.GetAttribute(name) for name in corrected.GetAttributeNames()}
     report = json.loads(attributes.pop("SSLMAR.Report"))
+    assert len(attributes.pop("SSLMAR.InputChecksum")) == 8
     assert attributes == {
         "SSLMAR.Version": SSLMARLib.__version__,
         "SSLMAR.Method": "nmar",
@@ -182,6 +186,7 @@ def test_names_and_attributes(make_volume, slicer_logic, library):
         "SSLMAR.ThresholdHu": "2500.0",
         "SSLMAR.SmallestComponentMm3": "4.0",
         "SSLMAR.RestoreMetal": "False",
+        "SSLMAR.Strength": "1",
     }
     assert report["metal_voxels"] == 7
     assert corrected.GetNodeReference("SSLMAR.InputVolume") is volume
@@ -506,7 +511,10 @@ def test_a_failure_while_the_node_is_made_leaves_nothing_behind(make_volume, sli
     def fail(*nodes):
         raise RuntimeError("no room")
 
-    monkeypatch.setattr(slicer_logic, "_placeBeside", fail)
+    from SSLMARLib.mrml import correction, segmentations
+
+    for file in (correction, segmentations):
+        monkeypatch.setattr(file, "placeBeside", fail)
     for call in (slicer_logic.process, slicer_logic.segmentMetal):
         with pytest.raises(RuntimeError, match="no room"):
             call(volume)

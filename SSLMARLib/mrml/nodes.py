@@ -1,0 +1,113 @@
+"""Small jobs on MRML nodes: voxels, geometry, names, display, place in subject hierarchy, nodes that vanish on failure."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy
+import slicer
+import vtk
+from vtk.util import numpy_support
+
+ATTRIBUTE_PREFIX = "SSLMAR."
+INPUT_ROLE = f"{ATTRIBUTE_PREFIX}InputVolume"  # the node reference from a result to its input
+
+
+@contextlib.contextmanager
+def newNode(scene, className: str, name: str):
+    """Add a node with a free name to a scene; whatever goes wrong inside the block, it and its display are removed again."""
+    node = scene.AddNewNodeByClass(className, uniqueName(scene, name))
+    try:
+        yield node
+    except BaseException:
+        removeWithDisplay(node)
+        raise
+
+
+def arrayFromImage(image) -> numpy.ndarray:
+    """Return the voxels of a vtkImageData as an array (slices, rows, columns) on the same memory."""
+    shape = tuple(reversed(image.GetDimensions()))
+    return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
+
+
+def imageFromArray(voxels: numpy.ndarray, scalarType: int):
+    """Return a new vtkImageData of a VTK scalar type with the voxels (slices, rows, columns) of an array."""
+    image = vtk.vtkImageData()
+    image.SetDimensions(*reversed(voxels.shape))
+    image.AllocateScalars(scalarType, 1)
+    arrayFromImage(image)[:] = voxels
+    return image
+
+
+def ijkToRas(volume):
+    """Return a volume's IJK-to-RAS matrix as a vtkMatrix4x4 of its own."""
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return matrix
+
+
+def transformBetween(node, otherNode):
+    """Return the vtkGeneralTransform from one node's own coordinates to another's; None where both have one parent transform."""
+    source, target = node.GetParentTransformNode(), otherNode.GetParentTransformNode()
+    if source is target:
+        return None
+    transform = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, transform)
+    return transform
+
+
+def uniqueName(scene, name: str) -> str:
+    """Return the name, or where a node has it already, the name with the first free number."""
+    taken = {scene.GetNthNode(index).GetName() for index in range(scene.GetNumberOfNodes())}
+    unique, number = name, 1
+    while unique in taken:
+        unique, number = f"{name} {number + 1}", number + 1
+    return unique
+
+
+def copyDisplay(inputVolume, corrected) -> None:
+    """Show the new volume as the input is shown: same window, level, color and display threshold."""
+    corrected.CreateDefaultDisplayNodes()
+    source, display = inputVolume.GetDisplayNode(), corrected.GetDisplayNode()
+    if source is None or display is None or not source.IsA("vtkMRMLScalarVolumeDisplayNode"):
+        return
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(source.GetWindow(), source.GetLevel())
+    if source.GetColorNodeID():
+        display.SetAndObserveColorNodeID(source.GetColorNodeID())
+    display.SetInterpolate(source.GetInterpolate())
+    display.SetAutoThreshold(False)
+    display.SetThreshold(source.GetLowerThreshold(), source.GetUpperThreshold())
+    display.SetApplyThreshold(source.GetApplyThreshold())
+
+
+def placeBeside(inputVolume, node) -> None:
+    """Make the node a sibling of the input in subject hierarchy, in the same study, where the input has an item."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(inputVolume.GetScene())
+    if hierarchy is None:
+        return
+    inputItem = hierarchy.GetItemByDataNode(inputVolume)
+    if not inputItem:
+        return
+    parentItem = hierarchy.GetItemParent(inputItem)
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.SetItemParent(item, parentItem)
+    else:
+        hierarchy.CreateItem(parentItem, node)
+
+
+def removeWithDisplay(node) -> None:
+    """Remove a node, its display nodes and its storage node from its scene; nothing where it has left that already."""
+    scene = node.GetScene()
+    if scene is None:
+        return
+    helpers = []
+    if node.IsA("vtkMRMLDisplayableNode"):
+        helpers += [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+    if node.IsA("vtkMRMLStorableNode"):
+        helpers += [node.GetNthStorageNode(index) for index in range(node.GetNumberOfStorageNodes())]
+    scene.RemoveNode(node)
+    for helper in helpers:
+        if helper is not None and helper.GetScene() is scene:
+            scene.RemoveNode(helper)

@@ -1,0 +1,133 @@
+"""What a correction did, as a table node with units and as a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import vtk
+
+from ..errors import InputError
+from ..files import write_text
+from .i18n import _
+from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, arrayFromImage, newNode, placeBeside
+from .strength import canChangeStrength, regionsOf, strengthOf
+
+TABLE_ROLE = f"{ATTRIBUTE_PREFIX}ReportTable"
+MEASURES = f"{ATTRIBUTE_PREFIX}Measures"
+MEASURED_STRENGTH = f"{ATTRIBUTE_PREFIX}MeasuredStrength"
+
+
+def reportTable(correctedVolume):
+    """Return the table node that says what a correction did, made beside the volume or brought up to date; main thread.
+
+    Columns: quantity, value, unit. After a change of strength the measures are made anew, where the result is still in
+    memory. The values are those of the slices that were measured; a value that could not be measured says so.
+
+    :raises InputError: the node is no result of this module.
+    """
+    rows = reportRows(correctedVolume)
+    table = correctedVolume.GetNodeReference(TABLE_ROLE)
+    if table is not None:
+        _fillTable(table, rows)
+        return table
+    name = _("{name} report").format(name=correctedVolume.GetName())
+    with newNode(correctedVolume.GetScene(), "vtkMRMLTableNode", name) as table:
+        _fillTable(table, rows)
+        correctedVolume.SetNodeReferenceID(TABLE_ROLE, table.GetID())
+        placeBeside(correctedVolume, table)
+    return table
+
+
+def writeReport(correctedVolume, path, overwrite: bool = False) -> None:
+    """Write the report of a corrected volume as CSV (UTF-8), complete or not at all.
+
+    :raises InputError: the node is no result of this module, the file exists and may not be overwritten, or the disk refuses.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columnTitles())
+    writer.writerows(reportRows(correctedVolume))
+    write_text(text.getvalue(), path, overwrite)
+
+
+def columnTitles() -> tuple[str, str, str]:
+    return _("Quantity"), _("Value"), _("Unit")
+
+
+def reportRows(correctedVolume) -> list[tuple[str, str, str]]:
+    """The rows (quantity, value, unit) of a corrected volume's report.
+
+    :raises InputError: the node is no result of this module.
+    """
+    report = reportOf(correctedVolume)
+    measures = currentMeasures(correctedVolume)
+
+    def measured(name):
+        value = measures.get(name)
+        return _("not measured") if value is None else f"{value:.1f}"
+
+    return [
+        (_("Input volume"), correctedVolume.GetAttribute(f"{ATTRIBUTE_PREFIX}InputVolume") or "", ""),
+        (_("Method"), str(report["method"]), ""),
+        (_("Strength"), f"{100 * strengthOf(correctedVolume):.0f}", "%"),
+        (_("Slices"), str(report["slices"]), ""),
+        (_("Slices corrected"), str(report["slices_corrected"]), ""),
+        (_("Metal volume"), f"{report['metal_volume_ml']:.2f}", "ml"),
+        (_("Slices measured"), str(measures.get("slices_measured", 0)), ""),
+        (_("Streak amplitude near metal, before"), measured("streak_amplitude_before_hu"), "HU"),
+        (_("Streak amplitude near metal, after"), measured("streak_amplitude_after_hu"), "HU"),
+        (_("Change 2 to 30 mm from metal"), measured("change_near_hu"), "HU"),
+        (_("Change more than 60 mm from metal"), measured("change_far_hu"), "HU"),
+        (_("Computing time"), f"{report['seconds']:.1f}", "s"),
+        (_("Device"), str(report["device"]), ""),
+        (_("SSLMAR version"), str(report["version"]), ""),
+    ]
+
+
+def reportOf(correctedVolume) -> dict:
+    """The library's report of a corrected volume (see `CorrectionReport`), as it was stored in the node.
+
+    :raises InputError: the node is no result of this module.
+    """
+    text = correctedVolume.GetAttribute(f"{ATTRIBUTE_PREFIX}Report") if correctedVolume is not None else None
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise InputError(_("There is no report: choose a volume that this module has corrected.")) from error
+
+
+def currentMeasures(correctedVolume) -> dict:
+    """The measures (see `VolumeMeasures`) of what a corrected volume shows now; empty where they are not known."""
+    strength = strengthOf(correctedVolume)
+    measuredStrength = float(correctedVolume.GetAttribute(MEASURED_STRENGTH) or 1.0)
+    if measuredStrength != strength:
+        regions = regionsOf(correctedVolume)
+        if not regions or canChangeStrength(correctedVolume):
+            return {}
+        from ..evaluation.volume_measures import measure_volume
+
+        inputVolume = correctedVolume.GetNodeReference(INPUT_ROLE)
+        before, after = (arrayFromImage(node.GetImageData()) for node in (inputVolume, correctedVolume))
+        measures = measure_volume(before, after, regions, tuple(reversed(correctedVolume.GetSpacing())))
+        correctedVolume.SetAttribute(MEASURES, json.dumps(measures.to_dict()))
+        correctedVolume.SetAttribute(MEASURED_STRENGTH, f"{strength:.12g}")
+    return json.loads(correctedVolume.GetAttribute(MEASURES) or "{}")
+
+
+def _fillTable(table, rows) -> None:
+    """Put the rows into a table node, in place of whatever it held."""
+    wasModifying = table.StartModify()
+    try:
+        table.RemoveAllColumns()
+        for column, title in enumerate(columnTitles()):
+            values = vtk.vtkStringArray()
+            values.SetName(title)
+            for row in rows:
+                values.InsertNextValue(row[column])
+            table.AddColumn(values)
+        table.SetUseColumnTitleAsColumnHeader(True)
+        table.SetLocked(True)
+    finally:
+        table.EndModify(wasModifying)

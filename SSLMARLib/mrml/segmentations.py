@@ -1,0 +1,224 @@
+"""Metal as a segmentation node: made by a threshold, and turned into a mask on the voxel grid of a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy
+import slicer
+import vtk
+
+from ..errors import InputError
+from .nodes import ATTRIBUTE_PREFIX, arrayFromImage, ijkToRas, newNode, placeBeside, transformBetween
+from .volumes import checkInputVolume
+
+DEFAULT_THRESHOLD_HU = 2000.0  # that of SSLMARLib.ct.segmentation, which is imported where it is used
+METAL_SEGMENT_NAME = "Metal"
+METAL_SEGMENT_COLOR = (0.95, 0.72, 0.25)
+
+
+def segmentMetal(
+    inputVolume,
+    thresholdHu: float = DEFAULT_THRESHOLD_HU,
+    *,
+    smallestComponentMm3: float | None = None,
+    dilationMm: float | None = None,
+    segmentation=None,
+):
+    """Put the metal of a CT volume node into a segmentation node as its segment 'Metal', and return the node.
+
+    Without `segmentation` a new node is made, with the volume's geometry, parent transform and place in subject
+    hierarchy. With one its segment 'Metal' is replaced, or added; its other segments stay as they are.
+
+    :param thresholdHu: a voxel at or above it is metal. smallestComponentMm3, dilationMm: see `segment_metal` of
+      SSLMARLib; None leaves its default.
+    :raises InputError: the volume or the segmentation is unfit, or there is no metal; nothing has changed then.
+    """
+    from ..ct.segmentation import segment_metal
+
+    checkInputVolume(inputVolume)
+    if segmentation is not None:
+        checkSegmentation(segmentation)
+    options = {"smallest_component_mm3": smallestComponentMm3, "dilation_mm": dilationMm}
+    mask = segment_metal(
+        arrayFromImage(inputVolume.GetImageData()),
+        tuple(reversed(inputVolume.GetSpacing())),
+        threshold_hu=float(thresholdHu),
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    labelmap = labelmapOfMask(mask, ijkToRas(inputVolume))
+    if segmentation is not None:
+        _replaceMetalSegment(segmentation, labelmap, inputVolume)
+    else:
+        segmentation = _newMetalSegmentation(inputVolume, labelmap)
+    segmentation.SetAttribute(f"{ATTRIBUTE_PREFIX}ThresholdHu", f"{thresholdHu:g}")
+    return segmentation
+
+
+def _newMetalSegmentation(inputVolume, labelmap):
+    name = f"{inputVolume.GetName()} metal"
+    with newNode(inputVolume.GetScene(), "vtkMRMLSegmentationNode", name) as segmentation:
+        segmentation.SetAndObserveTransformNodeID(inputVolume.GetTransformNodeID())
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(inputVolume)
+        _addMetalSegment(segmentation, labelmap)
+        segmentation.CreateDefaultDisplayNodes()
+        placeBeside(inputVolume, segmentation)
+    return segmentation
+
+
+def _addMetalSegment(segmentation, labelmap) -> str:
+    """Add a label map as the segment 'Metal' and return its ID."""
+    segmentId = segmentation.AddSegmentFromBinaryLabelmapRepresentation(
+        labelmap, METAL_SEGMENT_NAME, METAL_SEGMENT_COLOR
+    )
+    if not segmentId:
+        raise InputError(f"Slicer could not store the metal in '{segmentation.GetName()}' as a segment.")
+    return segmentId
+
+
+def _replaceMetalSegment(segmentation, labelmap, inputVolume) -> None:
+    """Put a label map on the grid of a volume in the place of a node's segment 'Metal'; the other segments stay."""
+    transform = transformBetween(inputVolume, segmentation)
+    if transform is not None:
+        slicer.vtkOrientedImageDataResample.TransformOrientedImage(labelmap, transform)
+    segments = segmentation.GetSegmentation()
+    segmentId = segments.GetSegmentIdBySegmentName(METAL_SEGMENT_NAME)
+    labelmapName = slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()
+    if not segmentId:
+        _addMetalSegment(segmentation, labelmap)
+    elif segments.GetSourceRepresentationName() != labelmapName:
+        raise InputError(
+            f"The segment '{METAL_SEGMENT_NAME}' of '{segmentation.GetName()}' is a surface, not a label map: rename or remove "
+            "it, or let the metal go into a new segmentation."
+        )
+    else:
+        segments.ClearSegment(segmentId)  # out of a label map that it may share with other segments
+        segment = segments.GetSegment(segmentId)
+        segment.SetLabelValue(1)
+        segment.AddRepresentation(labelmapName, labelmap)
+        _convertAgain(segmentation, segmentId)
+
+
+def _convertAgain(segmentation, segmentId: str) -> None:
+    """Make the other representations of a segment (its surface in 3D views) from its new label map, where it has any."""
+    segments = segmentation.GetSegmentation()
+    source = segments.GetSourceRepresentationName()
+    for name in segments.GetContainedRepresentationNames():
+        if name != source:
+            slicer.vtkSlicerSegmentationsModuleLogic.CreateRepresentationForOneSegment(segments, segmentId, name)
+
+
+def checkSegmentation(metalSegmentation) -> None:
+    """Raise InputError unless a node is a segmentation node in a scene."""
+    if not hasattr(metalSegmentation, "IsA") or not metalSegmentation.IsA("vtkMRMLSegmentationNode"):
+        raise InputError("The metal must be a segmentation node: choose one, or none to use the threshold.")
+    if metalSegmentation.GetScene() is None:
+        raise InputError(f"The segmentation '{metalSegmentation.GetName()}' is not in a scene: add it first.")
+
+
+def findSegments(metalSegmentation, segmentIDs: Sequence[str] | None = None) -> list[str]:
+    """Return the IDs of the segments that are metal: those named (by ID or by name), or all.
+
+    :raises InputError: not a segmentation, no segments, or a segment that is not there.
+    """
+    checkSegmentation(metalSegmentation)
+    segmentation = metalSegmentation.GetSegmentation()
+    known = list(segmentation.GetSegmentIDs()) if segmentation is not None else []
+    if not known:
+        raise InputError(
+            f"The segmentation '{metalSegmentation.GetName()}' has no segments: draw the metal in it, or choose no "
+            "segmentation to use the threshold."
+        )
+    if segmentIDs is None:
+        return known
+    if isinstance(segmentIDs, str):
+        segmentIDs = [segmentIDs]
+    found = []
+    for wanted in segmentIDs:
+        segmentID = wanted if wanted in known else segmentation.GetSegmentIdBySegmentName(wanted)
+        if not segmentID:
+            names = ", ".join(f"'{segmentName(metalSegmentation, segmentID)}'" for segmentID in known)
+            raise InputError(
+                f"The segmentation '{metalSegmentation.GetName()}' has no segment '{wanted}': its segments are {names}."
+            )
+        found.append(segmentID)
+    if not found:
+        raise InputError(f"No segment of '{metalSegmentation.GetName()}' is chosen: name at least one that is metal.")
+    return found
+
+
+def metalMaskFromSegmentation(
+    metalSegmentation, volume, segmentIDs: Sequence[str] | None = None, *, sliceIndex: int | None = None
+) -> numpy.ndarray:
+    """Return the union of segments as a bool array (slices, rows, columns) on the voxel grid of a volume node.
+
+    With a `sliceIndex` the array has that one slice only.
+
+    Slicer resamples each segment (nearest neighbor) through all transforms between the two nodes, linear or not.
+    The segmentation itself is not changed: a representation that is missing is made in a copy.
+
+    :raises InputError: as `findSegments`, or no voxel of the segments lies inside the volume.
+    """
+    segmentIDs = findSegments(metalSegmentation, segmentIDs)
+    columns, rows, slices = volume.GetImageData().GetDimensions()
+    grid = slicer.vtkOrientedImageData()
+    first, last = (0, slices - 1) if sliceIndex is None else (sliceIndex, sliceIndex)
+    grid.SetExtent(0, columns - 1, 0, rows - 1, first, last)
+    grid.SetImageToWorldMatrix(ijkToRas(volume))
+    grid.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    transform = transformBetween(metalSegmentation, volume)
+    mask = numpy.zeros((last - first + 1, rows, columns), dtype=bool)
+    for segmentID in segmentIDs:
+        labelmap = _labelmapOfSegment(metalSegmentation, segmentID)
+        if labelmap is None:
+            continue
+        resampled = slicer.vtkOrientedImageData()
+        if not slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+            labelmap, grid, resampled, False, False, transform
+        ):
+            name = segmentName(metalSegmentation, segmentID)
+            raise InputError(f"Slicer could not resample the segment '{name}' to the volume '{volume.GetName()}'.")
+        mask |= arrayFromImage(resampled) != 0
+    if not mask.any():
+        names = ", ".join(f"'{segmentName(metalSegmentation, segmentID)}'" for segmentID in segmentIDs)
+        raise InputError(
+            f"No voxel of {names} in '{metalSegmentation.GetName()}' lies inside the volume '{volume.GetName()}': draw "
+            "the metal, choose other segments, or choose no segmentation to use the threshold."
+        )
+    return mask
+
+
+def _labelmapOfSegment(metalSegmentation, segmentID: str):
+    """Return one segment as an oriented image, 0 outside, in the segmentation's own frame; None where it is empty."""
+    labelmap = slicer.vtkOrientedImageData()
+    representation = slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()
+    if metalSegmentation.GetSegmentation().GetSegment(segmentID).GetRepresentation(representation) is not None:
+        # Segments may share one label map; this takes the one segment out of it.
+        found = metalSegmentation.GetBinaryLabelmapRepresentation(segmentID, labelmap)
+    else:
+        found = slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentBinaryLabelmapRepresentation(
+            metalSegmentation, segmentID, labelmap, False
+        )
+    if not found:
+        name = segmentName(metalSegmentation, segmentID)
+        raise InputError(f"Slicer could not make a label map of the segment '{name}': convert it in Segmentations.")
+    return labelmap if labelmap.GetNumberOfPoints() > 0 and labelmap.GetPointData().GetScalars() else None
+
+
+def labelmapOfMask(mask: numpy.ndarray, matrix):
+    """Return a bool mask (slices, rows, columns) as an oriented image that covers the metal's bounding box only."""
+    extent = []
+    for axis in (2, 1, 0):
+        occupied = numpy.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        extent += [int(occupied[0]), int(occupied[-1])]
+    labelmap = slicer.vtkOrientedImageData()
+    labelmap.SetExtent(*extent)
+    labelmap.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    labelmap.SetImageToWorldMatrix(matrix)
+    columns, rows, slices = (slice(extent[i], extent[i + 1] + 1) for i in (0, 2, 4))
+    arrayFromImage(labelmap)[:] = mask[slices, rows, columns]
+    return labelmap
+
+
+def segmentName(metalSegmentation, segmentID: str) -> str:
+    return metalSegmentation.GetSegmentation().GetSegment(segmentID).GetName()

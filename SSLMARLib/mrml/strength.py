@@ -1,0 +1,191 @@
+"""The strength of a correction, changed afterwards: input + strength * (full result - input), at once and in place.
+
+Of a full result only the slices that changed stay in memory, for as long as the corrected node lives. A scene that was
+saved with the full result (strength 1) can be blended after it is loaded again, any other strength cannot.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+
+import numpy
+import slicer
+import vtk
+
+from ..errors import InputError
+from .i18n import _
+from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, arrayFromImage
+
+STRENGTH = f"{ATTRIBUTE_PREFIX}Strength"
+CHECKSUM = f"{ATTRIBUTE_PREFIX}InputChecksum"
+METAL_HU = f"{ATTRIBUTE_PREFIX}MetalHu"
+
+
+@dataclass(eq=False)
+class FullResult:
+    """What blending needs of one corrected node.
+
+    slices: indices of the slices that the correction changed. voxelsHu: these slices of the full result. metal: where
+    they show metal with a value of its own, None where metal stayed as it was. regions: where `measure_volume` measures.
+    inputTime, resultTime: when the voxels of input and result were seen last as they should be (VTK's modification times).
+    """
+
+    slices: numpy.ndarray
+    voxelsHu: numpy.ndarray
+    metal: numpy.ndarray | None
+    regions: tuple
+    inputTime: int
+    resultTime: int
+
+
+_fullResults: dict[str, FullResult] = {}  # by the address of the corrected node
+
+
+def checksumOf(voxels: numpy.ndarray) -> str:
+    """A checksum of voxels (slices, rows, columns) and their type, as text."""
+    value = zlib.crc32(f"{voxels.shape} {voxels.dtype.str}".encode())
+    for plane in voxels:
+        value = zlib.crc32(numpy.ascontiguousarray(plane), value)
+    return f"{value:08x}"
+
+
+def changedSlices(before: numpy.ndarray, after: numpy.ndarray) -> numpy.ndarray:
+    """Indices of the slices in which two volumes (slices, rows, columns) differ."""
+    return numpy.flatnonzero([not numpy.array_equal(one, other) for one, other in zip(before, after, strict=True)])
+
+
+def remember(correctedVolume, inputVolume, result) -> None:
+    """Keep what blending needs of a new node with a full result, for as long as it lives."""
+    correctedVolume.SetAttribute(STRENGTH, "1")
+    correctedVolume.SetAttribute(CHECKSUM, result.inputChecksum)
+    metal = result.metal_shown[result.changedSlices] if result.metal_shown is not None else None
+    # Time 0: the input may have changed during the run, so it is compared once.
+    _keep(correctedVolume, result.changedSlices, result.volume_hu[result.changedSlices], metal, result.regions, 0)
+
+
+def _keep(correctedVolume, slices, voxelsHu, metal, regions, inputTime) -> FullResult:
+    key = correctedVolume.GetAddressAsString("")
+    if key not in _fullResults:
+        correctedVolume.AddObserver(vtk.vtkCommand.DeleteEvent, lambda *arguments: _fullResults.pop(key, None))
+    full = FullResult(slices, voxelsHu, metal, tuple(regions), inputTime, correctedVolume.GetImageData().GetMTime())
+    _fullResults[key] = full
+    return full
+
+
+def strengthOf(correctedVolume) -> float:
+    """Return the strength, 0 to 1, that a corrected volume shows; 1 is the full correction."""
+    try:
+        return min(max(float(correctedVolume.GetAttribute(STRENGTH) or 1.0), 0.0), 1.0)
+    except ValueError:
+        return 1.0
+
+
+def canChangeStrength(correctedVolume) -> str:
+    """Return "" where `setStrength` can work on a node, otherwise the sentence that says why not."""
+    try:
+        _fullResultOf(correctedVolume)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def setStrength(correctedVolume, strength: float) -> None:
+    """Blend a corrected volume, in place and without a new correction: input + strength * (full result - input).
+
+    0 gives the input's voxels to the bit, 1 the full result. Metal that the correction shows with a value of its own has
+    that value at every strength but 0. Integer volumes are rounded.
+
+    :raises InputError: the strength is no number from 0 to 1, or see `canChangeStrength`.
+    """
+    try:
+        strength = float(strength)
+    except (TypeError, ValueError):
+        strength = math.nan
+    if not 0.0 <= strength <= 1.0:
+        raise InputError(_("The strength must be a number from 0 (the input) to 1 (the full correction)."))
+    full = _fullResultOf(correctedVolume)
+    inputHu = arrayFromImage(correctedVolume.GetNodeReference(INPUT_ROLE).GetImageData())
+    shownHu = arrayFromImage(correctedVolume.GetImageData())
+    for position, index in enumerate(full.slices):
+        shownHu[index] = _blended(full, position, inputHu[index], strength)
+    correctedVolume.SetAttribute(STRENGTH, f"{strength:.12g}")
+    slicer.util.arrayFromVolumeModified(correctedVolume)
+    full.resultTime = correctedVolume.GetImageData().GetMTime()
+
+
+def regionsOf(correctedVolume) -> tuple:
+    """Where the node's result was measured (see `SSLMARLib.evaluation.volume_measures`); empty where that is not known."""
+    full = _fullResults.get(correctedVolume.GetAddressAsString(""))
+    return full.regions if full is not None else ()
+
+
+def _blended(full: FullResult, position: int, inputHu: numpy.ndarray, strength: float) -> numpy.ndarray:
+    """One slice at a strength, in the type of the input."""
+    fullHu = full.voxelsHu[position]
+    if strength in (0.0, 1.0):
+        return fullHu if strength else inputHu
+    precise = numpy.float32 if inputHu.dtype.itemsize <= 2 else numpy.float64
+    before = inputHu.astype(precise)
+    mixed = before + precise(strength) * (fullHu.astype(precise) - before)
+    if inputHu.dtype.kind in "iu":
+        numpy.rint(mixed, out=mixed)
+    mixed = mixed.astype(inputHu.dtype)
+    if full.metal is not None:
+        numpy.copyto(mixed, fullHu, where=full.metal[position])
+    return mixed
+
+
+def _fullResultOf(correctedVolume) -> FullResult:
+    """The full result of a node, from memory or, where the node shows it, from the node itself.
+
+    :raises InputError: with the sentence of `canChangeStrength`.
+    """
+    if correctedVolume is None or not correctedVolume.IsA("vtkMRMLScalarVolumeNode"):
+        raise InputError(_("No corrected volume is chosen, so there is no strength to change."))
+    name = correctedVolume.GetName()
+    if correctedVolume.GetAttribute(CHECKSUM) is None:
+        raise InputError(_("'{name}' is no result of this module, so it has no strength to change.").format(name=name))
+    inputVolume = correctedVolume.GetNodeReference(INPUT_ROLE)
+    if inputVolume is None:
+        raise InputError(
+            _("The input of '{name}' is no longer in the scene, so its strength cannot be changed.").format(name=name)
+        )
+    changed = InputError(
+        _(
+            "The voxels of '{input}' or '{name}' have changed since the correction, so the strength cannot be changed: "
+            "correct the volume again."
+        ).format(input=inputVolume.GetName(), name=name)
+    )
+    inputImage, image = inputVolume.GetImageData(), correctedVolume.GetImageData()
+    if inputImage is None or image is None or inputImage.GetDimensions() != image.GetDimensions():
+        raise changed
+    if inputImage.GetPointData().GetScalars() is None or inputImage.GetScalarType() != image.GetScalarType():
+        raise changed
+    full = _fullResults.get(correctedVolume.GetAddressAsString(""))
+    inputTime = inputImage.GetMTime()
+    inputHu, shownHu = arrayFromImage(inputImage), arrayFromImage(image)
+    if full is None or full.inputTime != inputTime:
+        if checksumOf(inputHu) != correctedVolume.GetAttribute(CHECKSUM):
+            raise changed
+    strength = strengthOf(correctedVolume)
+    if full is None:
+        if strength != 1.0:
+            raise InputError(
+                _(
+                    "The full correction of '{name}' is no longer in memory (the scene was loaded again at a strength of "
+                    "{percent:.0f} %), so the strength cannot be changed: correct the volume again."
+                ).format(name=name, percent=100 * strength)
+            )
+        slices = changedSlices(inputHu, shownHu)
+        metalHu = correctedVolume.GetAttribute(METAL_HU)
+        metal = shownHu[slices] == float(metalHu) if metalHu is not None else None
+        return _keep(correctedVolume, slices, shownHu[slices], metal, (), inputTime)
+    full.inputTime = inputTime
+    if full.resultTime != image.GetMTime():
+        for position, index in enumerate(full.slices):
+            if not numpy.array_equal(shownHu[index], _blended(full, position, inputHu[index], strength)):
+                raise changed
+        full.resultTime = image.GetMTime()
+    return full
