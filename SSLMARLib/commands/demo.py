@@ -30,6 +30,7 @@ def run(arguments) -> int:
     from ..evaluation.figures import check_figures_possible, figure_before_after
     from ..evaluation.metrics import rmse_hu
     from ..files import all_or_none, refuse_existing
+    from ..sample_data import phantom_metal
     from ..simulation.phantom import body_phantom
     from ..simulation.volume import simulate_metal
 
@@ -48,7 +49,7 @@ def run(arguments) -> int:
             refuse_existing(path, arguments.overwrite)
         progress(0.0, f"Making a {arguments.kind} phantom")
         truth = body_phantom(arguments.kind)
-        metal = _metal(arguments.kind, truth)
+        metal = phantom_metal(arguments.kind, truth)
         scan_hu = simulate_metal(
             truth.voxels_hu,
             truth.spacing_mm,
@@ -107,13 +108,3 @@ def run(arguments) -> int:
         say(arguments, f"  {get_method(method).title:<11} {after[method]:7.1f} HU")
     say(arguments, f"Volumes and the figure {paths['figure'].name} are in {folder}")
     return 0
-
-
-def _metal(kind: str, truth):
-    """The metal mask of the phantom's own implant, boolean (slices, rows, columns)."""
-    from ..simulation.metal_masks import body_mask
-    from ..simulation.phantom import phantom_implant
-    from ..simulation.shapes import BodyFrame
-
-    body = body_mask(truth.voxels_hu)
-    return phantom_implant(kind).mask(BodyFrame.of_body(body, truth.spacing_mm), truth.shape) & body
