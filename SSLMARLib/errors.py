@@ -11,6 +11,10 @@ class InputError(MARError, ValueError):
     """The data or the arguments cannot be used (command line: exit status 2)."""
 
 
+class NoMetalError(InputError):
+    """There is no metal in the data, so there is nothing to correct."""
+
+
 class MissingPackageError(MARError, ImportError):
     """A package that this step needs is not installed (command line: exit status 2)."""
 

@@ -10,7 +10,7 @@ Names are in Slicer's camelCase here. A node that the caller passes in as the in
 """
 
 from .ct.presets import METAL_MATERIALS_HU, PRESETS, MetalPreset
-from .mrml.comparison import compareSideBySide, endComparison, showDifference, showSwipe
+from .mrml.comparison import compareSideBySide, comparisonShown, endComparison, showDifference, showSwipe
 from .mrml.correction import (
     DEFAULT_METHOD,
     Correction,
@@ -29,7 +29,7 @@ from .mrml.segmentations import (
     metalMaskFromSegmentation,
     segmentMetal,
 )
-from .mrml.sequences import prepareSequenceCorrection, processSequence
+from .mrml.sequences import prepareSequenceCorrection, processSequence, sequenceOf
 from .mrml.strength import canChangeStrength, setStrength, strengthOf
 from .mrml.timing import expectedSeconds, useTimingStore
 from .mrml.volumes import MetalCount, checkInputVolume, countMetal
@@ -48,6 +48,7 @@ __all__ = [
     "canChangeStrength",
     "checkInputVolume",
     "compareSideBySide",
+    "comparisonShown",
     "countMetal",
     "describeVolume",
     "endComparison",
@@ -62,6 +63,7 @@ __all__ = [
     "processSequence",
     "reportTable",
     "segmentMetal",
+    "sequenceOf",
     "setStrength",
     "showDifference",
     "showSwipe",

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy
 import scipy.ndimage
 
-from ..errors import InputError
+from ..errors import InputError, NoMetalError
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def segment_metal(
         5 % reaches it, unless it is as bright as the scan can show (see CERTAIN_METAL_HU); where nothing in the scan reaches it, the
         threshold alone decides. 0 switches this off.
 
-    Raises InputError for unusable arguments, NaN voxels, and when no metal is found (with the maximum that was found).
+    Raises InputError for unusable arguments and NaN voxels, NoMetalError when no metal is found (with the maximum that was found).
     """
     _refuse_arguments(voxels_hu, spacing_mm, threshold_hu, smallest_component_mm3, dilation_mm, peak_hu)
     threshold = math.ceil(threshold_hu) if voxels_hu.dtype.kind in "iu" else threshold_hu
@@ -90,7 +90,7 @@ def segment_metal(
     kept &= _peaks(voxels_hu[box], labels, count, kept, peak_hu)
     if not kept.any():
         largest = voxels_per_component.max()
-        raise InputError(
+        raise NoMetalError(
             f"No metal found: all that reaches {threshold_hu:g} HU (maximum {voxels_hu.max():g} HU) is specks of at "
             f"most {largest} voxels, {largest * voxel_mm3:.3g} mm3, and single voxels or less than "
             f"{smallest_component_mm3:g} mm3 count as noise; lower the threshold or that size."
@@ -184,10 +184,10 @@ def _dilate(mask, found_boxes, kept, box, spacing_mm, dilation_mm) -> None:
         mask[grown] |= distances_mm <= dilation_mm * (1 + 1e-9)
 
 
-def _nothing_found(voxels_hu: numpy.ndarray, threshold_hu: float) -> InputError:
+def _nothing_found(voxels_hu: numpy.ndarray, threshold_hu: float) -> NoMetalError:
     advice = "lower the threshold or give a mask"
     if threshold_hu > TWELVE_BIT_MAXIMUM_HU:
         advice = f"12-bit scanners stop at {TWELVE_BIT_MAXIMUM_HU} HU, so use 3000 HU at most, or give a mask"
-    return InputError(
+    return NoMetalError(
         f"No metal found: no voxel reaches {threshold_hu:g} HU, the maximum is {voxels_hu.max():g} HU; {advice}."
     )

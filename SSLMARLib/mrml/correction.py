@@ -10,7 +10,7 @@ import numpy
 import vtk
 
 from .._version import __version__
-from ..errors import Cancelled, InputError
+from ..errors import Cancelled, InputError, NoMetalError
 from . import strength
 from .i18n import _
 from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, arrayFromImage, copyDisplay, ijkToRas, imageFromArray, newNode, placeBeside
@@ -19,6 +19,12 @@ from .volumes import checkInputVolume
 
 DEFAULT_METHOD = "nmar"
 PREVIEW_ROLE = f"{ATTRIBUTE_PREFIX}PreviewOf"
+LIBRARY_OPTIONS = {  # name here -> keyword of reduce_metal_artifacts
+    "smallestComponentMm3": "smallest_component_mm3",
+    "maskDilationMm": "mask_dilation_mm",
+    "traceDilationBins": "trace_dilation_bins",
+    "restoreMetal": "restore_metal",
+}
 
 Progress = Callable[[float, str], None]
 IsCancelled = Callable[[], bool]
@@ -81,23 +87,58 @@ def prepareCorrection(
     :raises InputError: a node is missing or unfit, the segments hold no voxel inside the volume, metalHu is no number, or
       there is no such slice.
     """
+    correction = prepareFrame(
+        inputVolume,
+        metalSegmentation,
+        segmentIDs,
+        method,
+        thresholdHu,
+        device=device,
+        smallestComponentMm3=smallestComponentMm3,
+        maskDilationMm=maskDilationMm,
+        traceDilationBins=traceDilationBins,
+        restoreMetal=restoreMetal,
+        metalHu=metalHu,
+        sliceIndex=sliceIndex,
+    )
+    return replace(correction, voxelsHu=correction.voxelsHu.copy())
+
+
+def prepareFrame(
+    inputVolume,
+    metalSegmentation,
+    segmentIDs,
+    method,
+    thresholdHu,
+    *,
+    device="auto",
+    metalHu=None,
+    sliceIndex=None,
+    proxy=None,
+    masks=None,
+    **options,
+) -> Correction:
+    """As `prepareCorrection`, with the voxels on the memory of the node.
+
+    For a frame of a sequence: proxy is the node that shows it, whose parent transform counts; masks keeps what frames of
+    one geometry share.
+    """
     checkInputVolume(inputVolume)
     sliceIndex = _checkSliceIndex(inputVolume, sliceIndex)
-    options = {
-        "smallest_component_mm3": smallestComponentMm3,
-        "mask_dilation_mm": maskDilationMm,
-        "trace_dilation_bins": traceDilationBins,
-        "restore_metal": restoreMetal,
-    }
-    options = {name: value for name, value in options.items() if value is not None}
+    unknown = set(options) - set(LIBRARY_OPTIONS)
+    if unknown:
+        raise TypeError(f"unknown options {', '.join(sorted(unknown))}: there are {', '.join(LIBRARY_OPTIONS)}")
+    options = {LIBRARY_OPTIONS[name]: value for name, value in options.items() if value is not None}
     voxelsHu = arrayFromImage(inputVolume.GetImageData())
     metalMask, segmentNames = None, ()
     if metalSegmentation is None:
         options["threshold_hu"] = float(thresholdHu)
     else:
         segmentIDs = findSegments(metalSegmentation, segmentIDs)
-        metalMask = metalMaskFromSegmentation(metalSegmentation, inputVolume, segmentIDs, sliceIndex=sliceIndex)
         segmentNames = tuple(segmentName(metalSegmentation, segmentID) for segmentID in segmentIDs)
+        metalMask = metalMaskFromSegmentation(
+            metalSegmentation, inputVolume, segmentIDs, sliceIndex=sliceIndex, placedLike=proxy, masks=masks
+        )
         if sliceIndex is not None:
             voxelsHu = voxelsHu[sliceIndex : sliceIndex + 1]
     return Correction(
@@ -106,7 +147,7 @@ def prepareCorrection(
         segmentNames=segmentNames,
         ijkToRas=ijkToRas(inputVolume),
         scalarType=inputVolume.GetImageData().GetScalarType(),
-        voxelsHu=voxelsHu.copy(),
+        voxelsHu=voxelsHu,
         spacingMm=tuple(reversed(inputVolume.GetSpacing())),
         metalMask=metalMask,
         method=method,
@@ -162,6 +203,11 @@ class Correction:
 
         :raises MARError: as that function does; `Cancelled` when isCancelled() returned True.
         """
+        computed = self.computeVoxels(progress, isCancelled)
+        return computed if self.sliceIndex is not None else self._measured(computed, progress, isCancelled)
+
+    def computeVoxels(self, progress: Progress | None = None, isCancelled: IsCancelled | None = None) -> ComputedCorrection:
+        """As `compute`, without measuring the result."""
         from ..correction import reduce_metal_artifacts
 
         voxelsHu, metalMask, options = self.voxelsHu, self.metalMask, dict(self.options)
@@ -183,8 +229,7 @@ class Correction:
             if "threshold_hu" in self.options:
                 shown = shown & (voxelsHu >= self.options["threshold_hu"])
             result.volume_hu[shown] = self.metalHu
-        computed = ComputedCorrection(result.volume_hu, result.metal_mask, result.report, shown)
-        return computed if self.sliceIndex is not None else self._measured(computed, progress, isCancelled)
+        return ComputedCorrection(result.volume_hu, result.metal_mask, result.report, shown)
 
     def _sliceByThreshold(self, options: dict):
         """The one slice and its metal, found in the whole volume as a whole run finds it; takes their options out."""
@@ -196,7 +241,7 @@ class Correction:
                 found[segmentationName] = options.pop(name)
         mask = segment_metal(self.voxelsHu, self.spacingMm, **found)[self.sliceIndex]
         if not mask.any():
-            raise InputError(
+            raise NoMetalError(
                 f"Slice {self.sliceIndex + 1} holds no metal above {found['threshold_hu']:g} HU, so a correction does not change "
                 "it: choose a slice with metal for the preview, or lower the threshold."
             )
@@ -234,7 +279,8 @@ class Correction:
         scene = self._scene()
         name = f"{self.inputVolume.GetName()} (MAR: {methodTitle(self.method)})"
         with newNode(scene, "vtkMRMLScalarVolumeNode", name) as corrected:
-            self._fill(corrected, result, self.ijkToRas)
+            self.fill(corrected, result)
+            corrected.SetAndObserveTransformNodeID(self.inputVolume.GetTransformNodeID())
             copyDisplay(self.inputVolume, corrected)
             self._describe(corrected, result)
             placeBeside(self.inputVolume, corrected)
@@ -251,18 +297,15 @@ class Correction:
         if self.sliceIndex is None:
             raise InputError(_("This correction is one of the whole volume, not of one slice: add its result instead."))
         scene = self._scene()
-        matrix = vtk.vtkMatrix4x4()
-        matrix.DeepCopy(self.ijkToRas)
-        origin = self.ijkToRas.MultiplyPoint((0, 0, self.sliceIndex, 1))
-        for axis in range(3):
-            matrix.SetElement(axis, 3, origin[axis])
         preview = previewOf(self.inputVolume)
         if preview is not None:
-            self._fill(preview, result, matrix)
+            self.fill(preview, result)
+            preview.SetAndObserveTransformNodeID(self.inputVolume.GetTransformNodeID())
             return preview
         with newNode(scene, "vtkMRMLScalarVolumeNode", f"{self.inputVolume.GetName()} preview") as preview:
             preview.SetSaveWithScene(False)
-            self._fill(preview, result, matrix)
+            self.fill(preview, result)
+            preview.SetAndObserveTransformNodeID(self.inputVolume.GetTransformNodeID())
             preview.SetNodeReferenceID(PREVIEW_ROLE, self.inputVolume.GetID())
             copyDisplay(self.inputVolume, preview)
             placeBeside(self.inputVolume, preview)
@@ -274,13 +317,17 @@ class Correction:
             raise InputError(_("The input volume was removed from the scene during the run, so no result was made."))
         return scene
 
-    def _fill(self, node, result, matrix) -> None:
-        """Voxels, place in space, transform and units of a node that shows a result."""
+    def fill(self, node, result: ComputedCorrection) -> None:
+        """Give a volume node the result's voxels (of one slice, for a preview) and the input's place in space and units."""
+        matrix = vtk.vtkMatrix4x4()
+        matrix.DeepCopy(self.ijkToRas)
+        origin = self.ijkToRas.MultiplyPoint((0, 0, self.sliceIndex or 0, 1))
+        for axis in range(3):
+            matrix.SetElement(axis, 3, origin[axis])
         node.SetIJKToRASMatrix(matrix)
         node.SetAndObserveImageData(imageFromArray(result.volume_hu, self.scalarType))
         node.SetVoxelValueQuantity(self.inputVolume.GetVoxelValueQuantity())
         node.SetVoxelValueUnits(self.inputVolume.GetVoxelValueUnits())
-        node.SetAndObserveTransformNodeID(self.inputVolume.GetTransformNodeID())
 
     def _describe(self, corrected, result) -> None:
         """Store where the volume comes from: node attributes and references, saved with the scene."""

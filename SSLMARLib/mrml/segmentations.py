@@ -8,7 +8,7 @@ import numpy
 import slicer
 import vtk
 
-from ..errors import InputError
+from ..errors import InputError, NoMetalError
 from .nodes import ATTRIBUTE_PREFIX, arrayFromImage, ijkToRas, newNode, placeBeside, transformBetween
 from .volumes import checkInputVolume
 
@@ -148,25 +148,37 @@ def findSegments(metalSegmentation, segmentIDs: Sequence[str] | None = None) -> 
 
 
 def metalMaskFromSegmentation(
-    metalSegmentation, volume, segmentIDs: Sequence[str] | None = None, *, sliceIndex: int | None = None
+    metalSegmentation,
+    volume,
+    segmentIDs: Sequence[str] | None = None,
+    *,
+    sliceIndex: int | None = None,
+    placedLike=None,
+    masks: dict | None = None,
 ) -> numpy.ndarray:
     """Return the union of segments as a bool array (slices, rows, columns) on the voxel grid of a volume node.
-
-    With a `sliceIndex` the array has that one slice only.
 
     Slicer resamples each segment (nearest neighbor) through all transforms between the two nodes, linear or not.
     The segmentation itself is not changed: a representation that is missing is made in a copy.
 
-    :raises InputError: as `findSegments`, or no voxel of the segments lies inside the volume.
+    :param sliceIndex: give this slice only, (1, rows, columns).
+    :param placedLike: the node whose parent transform counts instead of the volume's (a frame of a sequence has none).
+    :param masks: keeps masks between calls for the volumes of one grid.
+    :raises InputError: as `findSegments`, or no voxel of the segments lies inside the volume or the slice.
     """
     segmentIDs = findSegments(metalSegmentation, segmentIDs)
     columns, rows, slices = volume.GetImageData().GetDimensions()
-    grid = slicer.vtkOrientedImageData()
     first, last = (0, slices - 1) if sliceIndex is None else (sliceIndex, sliceIndex)
+    matrix = ijkToRas(volume)
+    geometry = slicer.util.arrayFromVTKMatrix(matrix).tobytes()
+    key = (metalSegmentation.GetAddressAsString(""), columns, rows, first, last, geometry)
+    if masks is not None and key in masks:
+        return masks[key]
+    grid = slicer.vtkOrientedImageData()
     grid.SetExtent(0, columns - 1, 0, rows - 1, first, last)
-    grid.SetImageToWorldMatrix(ijkToRas(volume))
+    grid.SetImageToWorldMatrix(matrix)
     grid.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-    transform = transformBetween(metalSegmentation, volume)
+    transform = transformBetween(metalSegmentation, placedLike or volume)
     mask = numpy.zeros((last - first + 1, rows, columns), dtype=bool)
     for segmentID in segmentIDs:
         labelmap = _labelmapOfSegment(metalSegmentation, segmentID)
@@ -181,10 +193,13 @@ def metalMaskFromSegmentation(
         mask |= arrayFromImage(resampled) != 0
     if not mask.any():
         names = ", ".join(f"'{segmentName(metalSegmentation, segmentID)}'" for segmentID in segmentIDs)
-        raise InputError(
-            f"No voxel of {names} in '{metalSegmentation.GetName()}' lies inside the volume '{volume.GetName()}': draw "
-            "the metal, choose other segments, or choose no segmentation to use the threshold."
+        where = f"the volume '{volume.GetName()}'" if sliceIndex is None else f"slice {sliceIndex + 1} of '{volume.GetName()}'"
+        raise NoMetalError(
+            f"No voxel of {names} in '{metalSegmentation.GetName()}' lies inside {where}: draw the metal, choose other "
+            "segments, or choose no segmentation to use the threshold."
         )
+    if masks is not None:
+        masks[key] = mask
     return mask
 
 

@@ -1,23 +1,228 @@
-"""Corrections of a sequence of volumes (4D), frame by frame."""
+"""Corrections of a sequence of volumes (4D), frame by frame: each frame has its own metal, as metal moves with the patient."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-def prepareSequenceCorrection(sequenceNode, metalSegmentation=None, segmentIDs=None, method="nmar", thresholdHu=2000.0, **options):
-    """As `prepareCorrection`, for all frames of a sequence node: compute(), then addToScene() gives the new sequence node."""
-    raise NotImplementedError
+import slicer
+
+from .._version import __version__
+from ..errors import Cancelled, InputError, NoMetalError
+from .correction import DEFAULT_METHOD, Correction, IsCancelled, Progress, methodTitle, prepareFrame
+from .i18n import _
+from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, copyDisplay, newNode, placeBeside, removeWithDisplay
+from .segmentations import DEFAULT_THRESHOLD_HU
 
 
 def processSequence(
     sequenceNode,
     metalSegmentation=None,
-    segmentIDs=None,
-    method="nmar",
-    thresholdHu=2000.0,
+    segmentIDs: Sequence[str] | None = None,
+    method: str = DEFAULT_METHOD,
+    thresholdHu: float = DEFAULT_THRESHOLD_HU,
     *,
-    progress=None,
-    isCancelled=None,
+    progress: Progress | None = None,
+    isCancelled: IsCancelled | None = None,
     **options,
 ):
-    """As `process`, for all frames of a sequence node; returns the new sequence node."""
-    raise NotImplementedError
+    """Correct all frames of a sequence node of CT volumes and return the new sequence node; the input is never touched.
+
+    The result is browsed together with the input: by the same sequence browser, or by a new one where there is none.
+
+    :param metalSegmentation: one segmentation for all frames, or one that a sequence browser shows frame by frame with the
+      volumes; without one the threshold finds the metal of each frame. Frames without metal are taken over as they are.
+    :param options: device, smallestComponentMm3, maskDilationMm, traceDilationBins, restoreMetal, metalHu: see `prepareCorrection`.
+    :raises MARError: with a sentence for the user; the scene is then as it was before the call.
+    """
+    correction = prepareSequenceCorrection(sequenceNode, metalSegmentation, segmentIDs, method, thresholdHu, **options)
+    result = correction.compute(progress, isCancelled)
+    if isCancelled is not None and isCancelled():
+        raise Cancelled(_("The correction was cancelled; no sequence was made."))
+    return correction.addToScene(result)
+
+
+def prepareSequenceCorrection(
+    sequenceNode,
+    metalSegmentation=None,
+    segmentIDs: Sequence[str] | None = None,
+    method: str = DEFAULT_METHOD,
+    thresholdHu: float = DEFAULT_THRESHOLD_HU,
+    **options,
+) -> SequenceCorrection:
+    """As `prepareCorrection`, for all frames of a sequence node; the parameters are those of `processSequence`.
+
+    The voxels are not copied, as 4D scans are large: do not change the frames while `compute` runs.
+
+    :raises InputError: the sequence has no frames or one that is unfit (its number is named), or see `prepareCorrection`.
+    """
+    checkSequence(sequenceNode)
+    browser = browserOf(sequenceNode)
+    proxy = browser.GetProxyNode(sequenceNode) if browser is not None else None
+    frames, masks = [], {}
+    for index in range(sequenceNode.GetNumberOfDataNodes()):
+        volume = sequenceNode.GetNthDataNode(index)
+        segmentation = _segmentationOfFrame(metalSegmentation, browser, sequenceNode.GetNthIndexValue(index))
+        try:
+            frames.append(
+                prepareFrame(volume, segmentation, segmentIDs, method, thresholdHu, proxy=proxy, masks=masks, **options)
+            )
+        except InputError as error:
+            raise type(error)(
+                _("Frame {number} of '{name}': {error}").format(number=index + 1, name=sequenceNode.GetName(), error=error)
+            ) from error
+    return SequenceCorrection(sequenceNode, proxy, tuple(frames))
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceCorrection:
+    """A correction of all frames on its way to the new sequence node; used as `Correction` is.
+
+    proxy: the volume node that shows the current frame, None where the sequence is not browsed.
+    """
+
+    sequenceNode: object
+    proxy: object
+    frames: tuple[Correction, ...]
+
+    @property
+    def inputVolume(self):
+        """The node whose removal ends the run."""
+        return self.sequenceNode
+
+    @property
+    def method(self) -> str:
+        return self.frames[0].method
+
+    def compute(self, progress: Progress | None = None, isCancelled: IsCancelled | None = None) -> tuple:
+        """Correct the frames one after another; any thread. Returns a `ComputedCorrection` each, None for frames without metal.
+
+        :raises MARError: as `Correction.compute` does; NoMetalError only where no frame has metal.
+        """
+        results, withoutMetal = [], None
+        for index, frame in enumerate(self.frames):
+            if isCancelled is not None and isCancelled():
+                raise Cancelled(_("The correction was cancelled; no sequence was made."))
+            try:
+                results.append(frame.computeVoxels(self._progressOfFrame(index, progress), isCancelled))
+            except NoMetalError as error:
+                results.append(None)
+                withoutMetal = error
+        if withoutMetal is not None and not any(results):
+            raise withoutMetal
+        if progress is not None:
+            progress(1.0, _("Done"))
+        return tuple(results)
+
+    def _progressOfFrame(self, index: int, progress: Progress | None) -> Progress | None:
+        if progress is None:
+            return None
+        count, text = len(self.frames), _("Frame {number} of {count}: {message}")
+
+        def report(fraction, message):
+            progress((index + fraction) / count, text.format(number=index + 1, count=count, message=message))
+
+        return report
+
+    def addToScene(self, results):
+        """Add the new sequence node beside the input's and return it; main thread only.
+
+        Frames keep their index values, geometry, type and attributes; what changed is said by attributes "SSLMAR.*".
+
+        :raises InputError: the sequence left the scene meanwhile. No node is left behind then.
+        """
+        scene = self.sequenceNode.GetScene()
+        if scene is None:
+            raise InputError(_("The input sequence was removed from the scene during the run, so no result was made."))
+        name = f"{self.sequenceNode.GetName()} (MAR: {methodTitle(self.method)})"
+        with newNode(scene, "vtkMRMLSequenceNode", name) as corrected:
+            corrected.SetIndexName(self.sequenceNode.GetIndexName())
+            corrected.SetIndexUnit(self.sequenceNode.GetIndexUnit())
+            corrected.SetIndexType(self.sequenceNode.GetIndexType())
+            corrected.SetNumericIndexValueTolerance(self.sequenceNode.GetNumericIndexValueTolerance())
+            for index, (frame, result) in enumerate(zip(self.frames, results, strict=True)):
+                self._addFrame(corrected, self.sequenceNode.GetNthIndexValue(index), frame, result)
+            corrected.SetAttribute(f"{ATTRIBUTE_PREFIX}Version", __version__)
+            corrected.SetAttribute(f"{ATTRIBUTE_PREFIX}Method", self.method)
+            corrected.SetAttribute(f"{ATTRIBUTE_PREFIX}FramesCorrected", str(sum(result is not None for result in results)))
+            corrected.SetNodeReferenceID(INPUT_ROLE, self.sequenceNode.GetID())
+            self._browse(scene, corrected)
+        return corrected
+
+    def _addFrame(self, corrected, indexValue: str, frame: Correction, result) -> None:
+        """Copy one frame's node with its attributes and put the result's voxels into the copy."""
+        node = slicer.vtkMRMLScalarVolumeNode()
+        node.CopyContent(frame.inputVolume, False)  # shallow: the voxels are replaced, or stay those of the input
+        node.SetName(frame.inputVolume.GetName())
+        node.SetAttribute(f"{ATTRIBUTE_PREFIX}Method", self.method)
+        if result is not None:
+            frame.fill(node, result)
+            node.SetAttribute(f"{ATTRIBUTE_PREFIX}Report", json.dumps(result.report.to_dict()))
+        corrected.SetDataNodeAtValue(node, indexValue)  # a deep copy
+
+    def _browse(self, scene, corrected) -> None:
+        """Show the new sequence with the input's, frame by frame; a browser is made where there is none."""
+        browser = browserOf(self.sequenceNode)
+        if browser is not None:
+            self._join(browser, corrected)
+            return
+        with newNode(scene, "vtkMRMLSequenceBrowserNode", _("{name} browser").format(name=corrected.GetName())) as browser:
+            browser.SetAndObserveMasterSequenceNodeID(self.sequenceNode.GetID())
+            self._join(browser, corrected)
+
+    def _join(self, browser, corrected) -> None:
+        proxy = None
+        try:
+            browser.AddSynchronizedSequenceNodeID(corrected.GetID())
+            _sequencesLogic().UpdateProxyNodesFromSequences(browser)
+            proxy = browser.GetProxyNode(corrected)
+            shown = browser.GetProxyNode(self.sequenceNode)
+            if proxy is not None and shown is not None:
+                proxy.SetAndObserveTransformNodeID(shown.GetTransformNodeID())
+                copyDisplay(shown, proxy)
+                placeBeside(shown, proxy)
+        except BaseException:
+            browser.RemoveSynchronizedSequenceNode(corrected.GetID())
+            if proxy is not None:
+                removeWithDisplay(proxy)
+            raise
+
+
+def checkSequence(sequenceNode) -> None:
+    """Raise InputError unless a node is a sequence node of scalar volumes in a scene."""
+    if sequenceNode is None or not hasattr(sequenceNode, "IsA") or not sequenceNode.IsA("vtkMRMLSequenceNode"):
+        raise InputError(_("No sequence is chosen: choose a sequence of CT volumes."))
+    name = sequenceNode.GetName()
+    if sequenceNode.GetScene() is None:
+        raise InputError(_("'{name}' is not in a scene: add it to the scene first.").format(name=name))
+    if sequenceNode.GetNumberOfDataNodes() == 0:
+        raise InputError(_("The sequence '{name}' has no frames: load a sequence of CT volumes.").format(name=name))
+
+
+def browserOf(sequenceNode):
+    """Return the first sequence browser that shows a sequence node, or None."""
+    return _sequencesLogic().GetFirstBrowserNodeForSequenceNode(sequenceNode)
+
+
+def sequenceOf(volume):
+    """Return the sequence node of which a volume node shows the current frame, or None."""
+    browser = _sequencesLogic().GetFirstBrowserNodeForProxyNode(volume) if volume is not None else None
+    return browser.GetSequenceNode(volume) if browser is not None else None
+
+
+def _segmentationOfFrame(metalSegmentation, browser, indexValue: str):
+    """The segmentation itself, or where the browser shows it frame by frame, the one of a frame."""
+    sequence = browser.GetSequenceNode(metalSegmentation) if browser is not None and metalSegmentation is not None else None
+    if sequence is None:
+        return metalSegmentation
+    segmentation = sequence.GetDataNodeAtValue(indexValue)
+    if segmentation is None:
+        raise InputError(
+            _("The sequence of '{name}' has no segmentation for this frame.").format(name=metalSegmentation.GetName())
+        )
+    return segmentation
+
+
+def _sequencesLogic():
+    return slicer.modules.sequences.logic()

@@ -13,6 +13,7 @@ MODULE_LOGICS = {
     "Volumes": "vtkSlicerVolumesLogic",
     "Segmentations": "vtkSlicerSegmentationsModuleLogic",
     "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
+    "Sequences": "vtkSlicerSequencesLogic",
 }
 
 
@@ -26,6 +27,56 @@ class Module:
         return self._logic
 
 
+class LayoutManager:
+    """slicer.app.layoutManager(): real layout, slice and composite nodes of the views Red, Green and Yellow; nothing is drawn.
+
+    Which views a layout shows is read from its real description, as the application's factories do.
+    """
+
+    def __init__(self, scene):
+        self._scene = scene
+        self._logic = slicer.vtkMRMLLayoutLogic()
+        self._slice_logics = []
+        self.reset()
+
+    def layoutLogic(self):
+        return self._logic
+
+    def reset(self):
+        """The views as they are when the application starts."""
+        self._logic.SetMRMLScene(None)
+        self._logic.SetMRMLScene(self._scene)
+        node = self._logic.GetLayoutNode()
+        node.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        self._slice_logics = []
+        for slice_node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            logic = slicer.vtkMRMLSliceLogic()
+            logic.SetMRMLScene(self._scene)
+            logic.SetSliceNode(slice_node)
+            self._slice_logics.append(logic)
+        node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *arguments: self._map_views())
+        self._map_views()
+
+    def _map_views(self):
+        description = self._logic.GetLayoutNode().GetCurrentLayoutDescription() or ""
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            node.SetMappedInLayout(f'singletontag="{node.GetLayoutName()}"' in description)
+
+
+class Signal:
+    """A signal of slicer.app."""
+
+    def __init__(self):
+        self._slots = []
+
+    def connect(self, slot):
+        self._slots.append(slot)
+
+    def emit(self):
+        for slot in self._slots:
+            slot()
+
+
 class Application:
     """slicer.app, as far as slicer.util and SSLMAR ask it. It says that it is testing, so no pop-up is ever shown."""
 
@@ -35,6 +86,8 @@ class Application:
     def __init__(self, scene, logic):
         self._scene, self._logic = scene, logic
         self.process_events = lambda: None
+        self.startupCompleted = Signal()
+        self.layout_manager = None  # as without a main window; Rig.open_views() makes one
 
     def mrmlScene(self):
         return self._scene
@@ -49,7 +102,7 @@ class Application:
         self.process_events()
 
     def layoutManager(self):
-        return None
+        return self.layout_manager
 
 
 class SubjectHierarchyPlugins:
@@ -87,3 +140,16 @@ def start_scene():
         application_logic.SetModuleLogic(name, logic)
         setattr(slicer.modules, name.lower(), Module(logic))
     return scene, SubjectHierarchyPlugins(scene)
+
+
+def open_views() -> LayoutManager:
+    """Give the application slice views and a layout, in the current scene, and return the layout manager."""
+    if slicer.app.layout_manager is None:
+        slicer.app.layout_manager = LayoutManager(slicer.mrmlScene)
+    else:
+        slicer.app.layout_manager.reset()
+    return slicer.app.layout_manager
+
+
+def close_views() -> None:
+    slicer.app.layout_manager = None
