@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import sys
 import types
 import unittest
@@ -31,6 +32,14 @@ class ScriptedLoadableModuleWidget:
     def resourcePath(self, filename):
         return str(Path(slicer.util.modulePath(self.moduleName)).parent / "Resources" / filename)
 
+    def onReload(self):
+        """Run the module's file again, then clean this widget up; in Slicer a new widget takes its place."""
+        path = slicer.util.modulePath(self.moduleName)
+        specification = importlib.util.spec_from_file_location(self.moduleName, path)
+        sys.modules[self.moduleName] = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(sys.modules[self.moduleName])
+        self.cleanup()
+
 
 class ScriptedLoadableModuleLogic:
     def __init__(self, parent=None):
@@ -56,9 +65,10 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
 
 
 class Packaging:
-    """slicer.packaging whose installs are recorded, not done.
+    """slicer.packaging whose installs are recorded, not done: what is installed no longer counts as missing.
 
-    missing: names of packages that count as not installed. declined: the user says no. installed: what was asked for.
+    missing: names of packages that count as not installed. declined: the user says no. failure: raised by an install.
+    installed: what was asked for. constraints: the lines of the constraints file meanwhile. busy: another install runs.
     """
 
     def __init__(self):
@@ -67,7 +77,10 @@ class Packaging:
     def reset(self):
         self.missing: set[str] = set()
         self.declined = False
+        self.failure: Exception | None = None
         self.installed: list[str] = []
+        self.constraints: list[str] = []
+        self.busy = False
 
     def load_requirements(self, path):
         from packaging.requirements import Requirement
@@ -86,12 +99,21 @@ class Packaging:
         except importlib.metadata.PackageNotFoundError:
             return False
 
-    def pip_ensure(self, requirements, requester=None):
+    def pip_ensure(self, requirements, constraints=None, prompt_install=True, requester=None, skip_in_testing=True):
+        from packaging.requirements import Requirement
+
         for requirement in requirements:
             if not self.pip_check(requirement):
-                if self.declined:
+                if self.declined and prompt_install:
                     raise RuntimeError("User declined package installation")
+                if self.failure is not None:
+                    raise self.failure
+                self.constraints = Path(constraints).read_text().split() if constraints is not None else []
                 self.installed.append(str(requirement))
+                self.missing.discard(Requirement(str(requirement)).name)
+
+    def isPipInstallInProgress(self):
+        return self.busy
 
 
 def publish(packaging: Packaging) -> None:
@@ -105,7 +127,7 @@ def publish(packaging: Packaging) -> None:
     )
     publish_module("i18n", translation)
     publish_module("ScriptedLoadableModule", {base.__name__: base for base in classes})
-    names = ("load_requirements", "pip_check", "pip_ensure")
+    names = ("load_requirements", "pip_check", "pip_ensure", "isPipInstallInProgress")
     publish_module("packaging", {name: getattr(packaging, name) for name in names})
 
 
