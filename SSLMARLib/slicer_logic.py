@@ -10,6 +10,9 @@ Names are in Slicer's camelCase here. A node that the caller passes in as the in
 """
 
 from .ct.presets import METAL_MATERIALS_HU, PRESETS, MetalPreset
+from .expected_time import expected_seconds as expectedSeconds
+from .expected_time import time_one_slice as timeOneSlice
+from .expected_time import use_timing_store as useTimingStore
 from .mrml.comparison import compareSideBySide, comparisonShown, endComparison, showDifference, showSwipe
 from .mrml.correction import (
     DEFAULT_METHOD,
@@ -31,7 +34,6 @@ from .mrml.segmentations import (
 )
 from .mrml.sequences import prepareSequenceCorrection, processSequence, sequenceOf
 from .mrml.strength import canChangeStrength, setStrength, strengthOf
-from .mrml.timing import expectedSeconds, useTimingStore
 from .mrml.volumes import MetalCount, checkInputVolume, countMetal
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "showDifference",
     "showSwipe",
     "strengthOf",
+    "timeOneSlice",
     "useTimingStore",
     "writeReport",
 ]

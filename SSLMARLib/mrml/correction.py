@@ -11,6 +11,7 @@ import vtk
 
 from .._version import __version__
 from ..errors import Cancelled, InputError, NoMetalError
+from ..expected_time import Stopwatch, remember_run
 from . import strength
 from .i18n import _
 from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, arrayFromImage, copyDisplay, ijkToRas, imageFromArray, newNode, placeBeside
@@ -210,6 +211,7 @@ class Correction:
         """As `compute`, without measuring the result."""
         from ..correction import reduce_metal_artifacts
 
+        stopwatch = Stopwatch(progress)
         voxelsHu, metalMask, options = self.voxelsHu, self.metalMask, dict(self.options)
         if self.sliceIndex is not None and metalMask is None:
             voxelsHu, metalMask = self._sliceByThreshold(options)
@@ -219,10 +221,11 @@ class Correction:
             metal_mask=metalMask,
             method=self.method,
             device=self.device,
-            progress=progress,
+            progress=stopwatch,
             is_cancelled=isCancelled,
             **options,
         )
+        remember_run(result.report, stopwatch, self.device)
         shown = None
         if self.metalHu is not None:
             shown = result.metal_mask

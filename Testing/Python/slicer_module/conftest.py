@@ -10,6 +10,21 @@ import numpy
 import pytest
 
 TESTING_PYTHON = Path(__file__).resolve().parents[1]
+SHAPE = (6, 20, 24)  # slices, rows, columns
+
+# IJK to RAS, columns i, j, k, origin: name -> matrix
+IJK_TO_RAS = {
+    "RAS": [[0.8, 0, 0, -10], [0, 0.9, 0, -20], [0, 0, 2.5, 30], [0, 0, 0, 1]],
+    "LPS": [[-0.8, 0, 0, 10], [0, -0.9, 0, 20], [0, 0, 2.5, 30], [0, 0, 0, 1]],
+    "left-handed": [[-0.8, 0, 0, 10], [0, -0.9, 0, 20], [0, 0, -2.5, 30], [0, 0, 0, 1]],
+    "oblique": [
+        [0.8 * 0.8660254, -0.9 * 0.5, 0, 1],
+        [0.8 * 0.5, 0.9 * 0.8660254, 0, 2],
+        [0, 0, 2.5, 3],
+        [0, 0, 0, 1],
+    ],
+    "tilted gantry": [[-0.8, 0, 0, 10], [0, -0.9, 0.6, 20], [0, 0, 2.4, 30], [0, 0, 0, 1]],
+}
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +91,59 @@ def library(monkeypatch):
 
     monkeypatch.setattr(SSLMARLib.correction, "reduce_metal_artifacts", reduce_metal_artifacts)
     return library
+
+
+@pytest.fixture
+def ijk_to_ras():
+    """The IJK-to-RAS matrices of make_volume, by name."""
+    return IJK_TO_RAS
+
+
+@pytest.fixture
+def make_volume(rig, random_generator):
+    """make_volume(geometry, dtype) adds a volume named CT with random voxels and a bright block of 'metal'."""
+    import slicer
+
+    def make(geometry="LPS", dtype=numpy.int16):
+        voxels = random_generator.integers(-1000, 1500, SHAPE).astype(dtype)
+        voxels[2:4, 8:12, 10:15] = 3000
+        return slicer.util.addVolumeFromArray(voxels, numpy.array(IJK_TO_RAS[geometry], float), "CT")
+
+    return make
+
+
+@pytest.fixture
+def add_segment(rig, slicer_logic):
+    """add_segment(segmentation, name, mask, like) adds a segment from a mask on the grid of the volume `like`."""
+
+    from SSLMARLib.mrml.nodes import ijkToRas
+    from SSLMARLib.mrml.segmentations import labelmapOfMask
+
+    def add(segmentation, name, mask, like):
+        labelmap = labelmapOfMask(mask, ijkToRas(like))
+        return segmentation.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name, (1.0, 0.0, 0.0))
+
+    return add
+
+
+@pytest.fixture
+def views(rig):
+    """Slice views Red, Green and Yellow in a layout, made of real nodes; the layout manager."""
+    from slicer_rig.scene import close_views, open_views
+
+    yield open_views()
+    close_views()
+
+
+@pytest.fixture
+def metal_phantom(rig):
+    """A volume node 'Phantom' for the real job: a disk of water in three slices, the second with two metals and a dark band."""
+    pytest.importorskip("torch", reason="torch is not installed, so the real job on MRML nodes did NOT run")
+    import slicer
+
+    rows, columns = numpy.mgrid[:96, :96] - 47.5
+    voxels = numpy.full((3, 96, 96), -1000, numpy.int16)
+    voxels[:, numpy.hypot(rows, columns) < 40] = 0
+    voxels[1, 40:56, 25:70] -= 300
+    voxels[1, numpy.hypot(rows, numpy.abs(columns) - 16) < 3] = 3000
+    return slicer.util.addVolumeFromArray(voxels, numpy.diag([-2.0, -2.0, 3.0, 1.0]), "Phantom")

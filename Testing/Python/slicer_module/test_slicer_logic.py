@@ -9,48 +9,8 @@ import pytest
 
 from SSLMARLib import Cancelled, InputError, MARError
 
-SHAPE = (6, 20, 24)  # slices, rows, columns
-
-# IJK to RAS, columns i, j, k, origin: name -> matrix
-IJK_TO_RAS = {
-    "RAS": [[0.8, 0, 0, -10], [0, 0.9, 0, -20], [0, 0, 2.5, 30], [0, 0, 0, 1]],
-    "LPS": [[-0.8, 0, 0, 10], [0, -0.9, 0, 20], [0, 0, 2.5, 30], [0, 0, 0, 1]],
-    "left-handed": [[-0.8, 0, 0, 10], [0, -0.9, 0, 20], [0, 0, -2.5, 30], [0, 0, 0, 1]],
-    "oblique": [
-        [0.8 * 0.8660254, -0.9 * 0.5, 0, 1],
-        [0.8 * 0.5, 0.9 * 0.8660254, 0, 2],
-        [0, 0, 2.5, 3],
-        [0, 0, 0, 1],
-    ],
-    "tilted gantry": [[-0.8, 0, 0, 10], [0, -0.9, 0.6, 20], [0, 0, 2.4, 30], [0, 0, 0, 1]],
-}
-
-
-@pytest.fixture
-def make_volume(rig, random_generator):
-    """make_volume(geometry, dtype) adds a volume named CT with random voxels and a bright block of 'metal'."""
-    import slicer
-
-    def make(geometry="LPS", dtype=numpy.int16):
-        voxels = random_generator.integers(-1000, 1500, SHAPE).astype(dtype)
-        voxels[2:4, 8:12, 10:15] = 3000
-        return slicer.util.addVolumeFromArray(voxels, numpy.array(IJK_TO_RAS[geometry], float), "CT")
-
-    return make
-
-
-@pytest.fixture
-def add_segment(rig, slicer_logic):
-    """add_segment(segmentation, name, mask, like) adds a segment from a mask on the grid of the volume `like`."""
-
-    from SSLMARLib.mrml.nodes import ijkToRas
-    from SSLMARLib.mrml.segmentations import labelmapOfMask
-
-    def add(segmentation, name, mask, like):
-        labelmap = labelmapOfMask(mask, ijkToRas(like))
-        return segmentation.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name, (1.0, 0.0, 0.0))
-
-    return add
+SHAPE = (6, 20, 24)  # of make_volume: slices, rows, columns
+GEOMETRIES = ("RAS", "LPS", "left-handed", "oblique", "tilted gantry")
 
 
 def make_segmentation(name="Implants"):
@@ -88,19 +48,19 @@ def add_linear_transform(matrix):
     return node
 
 
-@pytest.mark.parametrize("geometry", IJK_TO_RAS)
-def test_the_result_has_the_geometry_of_the_input(make_volume, slicer_logic, library, geometry):
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_the_result_has_the_geometry_of_the_input(make_volume, ijk_to_ras, slicer_logic, library, geometry):
     import slicer
 
     volume = make_volume(geometry)
     before = slicer.util.arrayFromVolume(volume).copy()
     corrected = slicer_logic.process(volume)
     assert numpy.array_equal(matrix_of(corrected), matrix_of(volume))
-    assert numpy.allclose(matrix_of(volume), IJK_TO_RAS[geometry], atol=1e-9)
+    assert numpy.allclose(matrix_of(volume), ijk_to_ras[geometry], atol=1e-9)
     assert numpy.array_equal(slicer.util.arrayFromVolume(corrected), before - 1)
     assert numpy.array_equal(slicer.util.arrayFromVolume(volume), before)
     _, spacing_mm, _ = library.calls[0]
-    lengths = numpy.linalg.norm(numpy.array(IJK_TO_RAS[geometry])[:3, :3], axis=0)
+    lengths = numpy.linalg.norm(numpy.array(ijk_to_ras[geometry])[:3, :3], axis=0)
     assert numpy.allclose(spacing_mm, lengths[::-1])
 
 
@@ -265,7 +225,7 @@ def test_the_parent_transform_is_the_input_s(make_volume, slicer_logic, library,
     assert numpy.array_equal(matrix_of(corrected), matrix_of(volume))
 
 
-@pytest.mark.parametrize("geometry", IJK_TO_RAS)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("shared_labelmap", [False, True])
 def test_segments_on_the_grid_of_the_volume_come_back_exactly(
     make_volume, add_segment, slicer_logic, geometry, shared_labelmap
@@ -344,7 +304,7 @@ def center_of(volume):
     return (matrix_of(volume) @ [12, 10, 3, 1])[:3]
 
 
-@pytest.mark.parametrize("geometry", IJK_TO_RAS)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_a_segmentation_of_another_geometry_is_resampled(make_volume, slicer_logic, geometry):
     volume = make_volume(geometry)
     center = center_of(volume)
@@ -541,7 +501,7 @@ def test_progress_reaches_the_caller(make_volume, slicer_logic, library):
     assert seen == [(0.5, "Half of it")]
 
 
-@pytest.mark.parametrize("geometry", IJK_TO_RAS)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_metal_is_segmented_by_the_threshold(make_volume, slicer_logic, geometry):
     import slicer
 
