@@ -8,15 +8,11 @@ import logging
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
 
-import qt
 import slicer
 import vtk
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -24,11 +20,17 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
-
-TORCH_REQUIREMENT = ">=2.2"
-TIMER_INTERVAL_MS = 10
-WAIT_SECONDS = 0.05  # what each tick of the timer gives to the thread that computes
-CLEANUP_SECONDS = 3.0
+from SSLMARPanel.correction import CorrectionSection
+from SSLMARPanel.editor import EditorSection
+from SSLMARPanel.input import InputSection
+from SSLMARPanel.installing import ensurePackages
+from SSLMARPanel.jobs import firstVolume
+from SSLMARPanel.metal import MetalSection
+from SSLMARPanel.parameters import SSLMARParameterNode
+from SSLMARPanel.result import ResultSection
+from SSLMARPanel.run import WAIT_SECONDS, RunSection
+from SSLMARPanel.sample_data import register as registerSampleData
+from SSLMARPanel.segmentation import SegmentationSection
 
 
 def _addLibraryToPath() -> None:
@@ -51,7 +53,7 @@ class SSLMAR(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("Metal Artifact Reduction (SSLMAR)")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Filtering")]
-        self.parent.dependencies = []
+        self.parent.dependencies = ["Segmentations", "Sequences"]
         self.parent.contributors = ["SSLMAR contributors"]
         self.parent.helpText = _(
             "Removes the streaks that metal implants cause in a CT volume. Choose the volume, say where the metal is "
@@ -62,35 +64,20 @@ class SSLMAR(ScriptedLoadableModule):
             "After L. Yu, Z. Zhang, X. Li, H. Ren, W. Zhao and L. Xing, Metal Artifact Reduction in 2D CT Images with "
             "Self-supervised Cross-domain Learning. NMAR after E. Meyer et al., Medical Physics 37 (2010)."
         )
-
-
-@parameterNodeWrapper
-class SSLMARParameterNode:
-    """What the panel holds; saved with the scene.
-
-    inputVolume: CT volume in Hounsfield units. metalSegmentation: the metal, or None to use the threshold.
-    method: one of SSLMARLib.available_methods(). thresholdHu: metal threshold (HU).
-    """
-
-    inputVolume: vtkMRMLScalarVolumeNode
-    metalSegmentation: vtkMRMLSegmentationNode
-    method: str = "nmar"
-    thresholdHu: Annotated[float, WithinRange(500.0, 3000.0)] = 2000.0
+        slicer.app.startupCompleted.connect(registerSampleData)
 
 
 class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel. A correction runs on a thread; a timer shows its progress and makes the new node when it has ended."""
+    """The panel: its sections, bound to the scene's parameter node."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
-        self._parameterNode = None
-        self._parameterNodeGuiTag = None
-        self._methods = []  # names, in the order of the combo box
-        self._run = None
-        self._correction = None
-        self._timer = None
+        self.parameterNode = None
+        self._guiTag = None
+        self._isUpdating = self._mustUpdateAgain = False
+        self.sections = []
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -100,26 +87,33 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget.setMRMLScene(slicer.mrmlScene)
 
         self.logic = SSLMARLogic()
-        for name, title in self.logic.methods():
-            self._methods.append(name)
-            self.ui.methodComboBox.addItem(title)
-        self.ui.methodComboBox.currentIndexChanged.connect(self.onMethodChosen)
-        self.ui.applyButton.clicked.connect(self.onApplyButton)
-        self._timer = qt.QTimer()
-        self._timer.interval = TIMER_INTERVAL_MS
-        self._timer.timeout.connect(self.onTimer)
+        self.inputSection = InputSection(self)
+        self.metalSection = MetalSection(self)
+        self.segmentationSection = SegmentationSection(self)
+        self.editorSection = EditorSection(self)
+        self.correctionSection = CorrectionSection(self)
+        self.runSection = RunSection(self)
+        self.resultSection = ResultSection(self)
+        self.sections = [
+            self.inputSection,
+            self.metalSection,
+            self.segmentationSection,
+            self.editorSection,
+            self.correctionSection,
+            self.runSection,
+            self.resultSection,
+        ]
 
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEnd)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEnd)
         self.initializeParameterNode()
 
     def cleanup(self):
         """Before the module is unloaded or reloaded: no thread, no observer and no connection stays behind."""
-        run = self._run
-        self._dropRun()
-        if run is not None:
-            run.wait(CLEANUP_SECONDS)
+        for section in self.sections:
+            section.cleanup()
         self.setParameterNode(None)
         self.removeObservers()
 
@@ -128,181 +122,96 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self):
         """The panel is left: a correction goes on, the widgets no longer follow the parameter node."""
-        if self._parameterNode is not None:
-            self._disconnectParameterNode()
+        self._disconnect()
+        for section in self.sections:
+            section.release()
+
+    def onReload(self):
+        """Reload the sections, too (developer mode)."""
+        for name in [name for name in sys.modules if name.split(".")[0] == "SSLMARPanel"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
 
     def onSceneStartClose(self, caller, event):
         """The nodes go away: a correction is cancelled, and whatever it still returns is dropped."""
-        if self._run is not None:
-            self._dropRun()
-            self._showStatus(_("The scene was closed, so the correction was cancelled."))
+        wasRunning = self.runSection.drop()
+        self.resultSection.sceneCloses()
+        for section in self.sections:
+            section.release()
         self.setParameterNode(None)
+        self.showStatus(_("The scene was closed, so the correction was cancelled.") if wasRunning else "")
 
-    def onSceneEndClose(self, caller, event):
+    def onSceneEnd(self, caller, event):
+        """The scene was closed, or another one was loaded into it."""
         if self.parent.isEntered:
             self.initializeParameterNode()
 
     def initializeParameterNode(self):
         """Take the scene's parameter node; where no input is chosen yet, choose the first volume."""
-        self.setParameterNode(self.logic.getParameterNode())
-        if self._parameterNode.inputVolume is None:
-            firstVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if firstVolume is not None:
-                self._parameterNode.inputVolume = firstVolume
+        known = self.parameterNode
+        if known is None or known.parameterNode.GetScene() is not slicer.mrmlScene:
+            known = self.logic.getParameterNode()
+        if known.inputVolume is None:
+            known.inputVolume = firstVolume()
+        self.setParameterNode(known)
 
     def setParameterNode(self, parameterNode):
         """Bind the widgets to a parameter node, or to none."""
-        if self._parameterNode is not None:
-            self._disconnectParameterNode()
-        self._parameterNode = parameterNode
+        self._disconnect()
+        self.parameterNode = parameterNode
         if parameterNode is not None:
-            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
-        self.onParameterNodeModified()
+            widgets = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
+            # Not connectGui: that one gives no tag back, so that its connections could never be undone.
+            self._guiTag = parameterNode.connectParametersToGui({name: widgets[name] for name in widgets if name})
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameterNodeModified)
+        self.updatePanel()
 
-    def _disconnectParameterNode(self):
-        if self._parameterNodeGuiTag is not None:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self._parameterNodeGuiTag = None
-        if self.hasObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified):
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
-        self.removeObservers(self.onInputModified)
+    def _disconnect(self):
+        if self._guiTag is not None:
+            self.parameterNode.disconnectGui(self._guiTag)
+            self._guiTag = None
+            self.removeObservers(self._onParameterNodeModified)
 
-    def onParameterNodeModified(self, caller=None, event=None):
-        """Show the method, follow the chosen nodes (their content decides whether Apply can run) and update."""
-        self.removeObservers(self.onInputModified)
-        parameterNode = self._parameterNode
-        if parameterNode is not None:
-            if parameterNode.method in self._methods:
-                self.ui.methodComboBox.currentIndex = self._methods.index(parameterNode.method)
-            else:
-                self.ui.methodComboBox.currentIndex = -1
-            volume, segmentation = parameterNode.inputVolume, parameterNode.metalSegmentation
-            if volume is not None:
-                self.addObserver(volume, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, self.onInputModified)
-            if segmentation is not None:
-                for segmentEvent in (slicer.vtkSegmentation.SegmentAdded, slicer.vtkSegmentation.SegmentRemoved):
-                    self.addObserver(segmentation, segmentEvent, self.onInputModified)
-        self._updatePanel()
+    def _onParameterNodeModified(self, caller, event):
+        self.updatePanel()
 
-    def onInputModified(self, caller, event):
-        self._updatePanel()
+    @property
+    def isRunning(self):
+        return self.runSection.run is not None
 
-    def onMethodChosen(self):
-        index = self.ui.methodComboBox.currentIndex
-        if self._parameterNode is not None and index >= 0 and self._methods[index] != self._parameterNode.method:
-            self._parameterNode.method = self._methods[index]
-
-    def _updatePanel(self):
-        """Enable what can be used now; the button says Apply or Cancel, its tooltip what is missing."""
-        running = self._run is not None
-        parameterNode = self._parameterNode
-        self.ui.inputCollapsibleButton.enabled = not running
-        self.ui.metalCollapsibleButton.enabled = not running
-        self.ui.correctionCollapsibleButton.enabled = not running
-        self.ui.progressBar.visible = running
-        self.ui.thresholdSliderWidget.enabled = parameterNode is None or parameterNode.metalSegmentation is None
-        if running:
-            self.ui.applyButton.text = _("Cancelling...") if self._run.cancelled else _("Cancel")
-            self.ui.applyButton.toolTip = _("Stop the correction; no volume is made.")
-            self.ui.applyButton.enabled = not self._run.cancelled
+    def updatePanel(self):
+        """Let each section show the parameter node. A section may correct a parameter, and then all look again."""
+        if self._isUpdating:
+            self._mustUpdateAgain = True
             return
-        whyNot = self.logic.whyNotReady(parameterNode)
-        self.ui.applyButton.text = _("Apply")
-        self.ui.applyButton.toolTip = whyNot or _("Correct the volume; the result is a new volume beside the input.")
-        self.ui.applyButton.enabled = not whyNot
+        isLeft = self.parameterNode is not None and self._guiTag is None
+        self._isUpdating = True
+        try:
+            self._mustUpdateAgain = True
+            while self._mustUpdateAgain:
+                self._mustUpdateAgain = False
+                for section in [self.runSection] if isLeft else self.sections:
+                    section.update()
+        finally:
+            self._isUpdating = False
 
-    def _showStatus(self, text):
+    def ensurePackages(self):
+        """Ask for and install what the chosen method needs. Raises SSLMARLib.MissingPackageError where it stays missing."""
+        ensurePackages(self.resourcePath("requirements.txt"), self.parameterNode.method)
+
+    def showStatus(self, text):
         self.ui.statusLabel.text = text
 
-    def onApplyButton(self):
-        if self._run is None:
-            self._startRun()
-        else:
-            self._run.cancel()
-            self._showStatus(_("Cancelling..."))
-            self._updatePanel()
-
-    def _startRun(self):
-        self._showStatus("")
-        try:
-            self.logic.installMissingPackages(self.resourcePath("requirements.txt"))
-            self._correction, self._run = self.logic.startRun(self._parameterNode)
-        except Exception as error:
-            self._showError(error)
-        else:
-            self.ui.progressBar.value = 0
-            self._showStatus(_("Starting..."))
-            self._timer.start()
-        self._updatePanel()
-
-    def onTimer(self):
-        """Show the progress, give the thread time, and finish when it has ended."""
-        if self._run is None:
-            self._timer.stop()
-            return
-        fraction, message = self._run.progress
-        self.ui.progressBar.value = round(100 * fraction)
-        if not self._run.cancelled:
-            if message:
-                self._showStatus(message)
-            if self._correction.inputVolume.GetScene() is None:
-                self._run.cancel()
-                self._showStatus(_("The input volume was removed, so the correction is cancelled..."))
-                self._updatePanel()
-        if self._run.wait(WAIT_SECONDS):
-            self._finishRun()
-
-    def _finishRun(self):
-        self._timer.stop()
-        run, correction = self._run, self._correction
-        self._run = self._correction = None
-        if run.cancelled:
-            if correction.inputVolume.GetScene() is None:
-                self._showStatus(_("The input volume was removed, so the correction was cancelled."))
-            else:
-                self._showStatus(_("Cancelled; no volume was made."))
-        else:
-            try:
-                result = run.result()
-                corrected = correction.addToScene(result)
-            except Exception as error:
-                self._showError(error)
-            else:
-                self._showStatus(self._summary(corrected, result.report))
-                slicer.util.setSliceViewerLayers(background=corrected)
-        self._updatePanel()
-
-    def _summary(self, corrected, report):
-        """Say what was done, and what the library noticed about the volume."""
-        summary = _("Done: {name}. {corrected} of {slices} slices corrected, {metal:.1f} ml of metal, {seconds:.1f} s.")
-        summary = summary.format(
-            name=corrected.GetName(),
-            corrected=report.slices_corrected,
-            slices=report.slices,
-            metal=report.metal_volume_ml,
-            seconds=report.seconds,
-        )
-        return " ".join([summary, *report.warnings])
-
-    def _dropRun(self):
-        """Forget the run; one that is still going is told to stop, and what it returns is dropped."""
-        if self._run is not None:
-            self._timer.stop()
-            self._run.cancel()
-            self._run = self._correction = None
-            self._updatePanel()
-
-    def _showError(self, error):
+    def showError(self, error):
         """A sentence of the library goes to the panel; anything unforeseen is also logged and shown with its trace."""
         from SSLMARLib import MARError
 
-        self._showStatus(str(error))
+        self.showStatus(str(error))
         if isinstance(error, MARError):
             logging.warning(str(error))
             return
         details = "".join(traceback.format_exception(error))
-        slicer.util.errorDisplay(_("The correction failed: {error}").format(error=error), detailedText=details)
+        slicer.util.errorDisplay(_("This did not work: {error}").format(error=error), detailedText=details)
 
 
 class SSLMARLogic(ScriptedLoadableModuleLogic):
@@ -312,7 +221,17 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
         return SSLMARParameterNode(super().getParameterNode())
 
     def process(
-        self, inputVolume, metalSegmentation=None, segmentIDs=None, method="nmar", thresholdHu=2000.0, **options
+        self,
+        inputVolume,
+        metalSegmentation=None,
+        segmentIDs=None,
+        method="nmar",
+        thresholdHu=2000.0,
+        *,
+        interactive=False,
+        progress=None,
+        isCancelled=None,
+        **options,
     ):
         """Correct a CT volume and return the new volume node; waits until it is done. The input is not changed.
 
@@ -323,15 +242,37 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
         :param segmentIDs: IDs or names of the segments that are metal; all by default.
         :param method: one of SSLMARLib.available_methods().
         :param thresholdHu: metal threshold (HU), used without a segmentation.
-        :param options: progress(fraction, message), isCancelled() and the others of SSLMARLib.slicer_logic.process.
+        :param interactive: False for scripts: no question is asked, and the application stands still meanwhile. True asks
+          to install what is missing, keeps the windows alive and shows the progress in the status bar.
+        :param progress: called as progress(fraction, message) with a fraction of 0 to 1.
+        :param isCancelled: called often; when it returns True, the run ends with SSLMARLib.Cancelled.
+        :param options: the others of SSLMARLib.slicer_logic.prepareCorrection, as device, metalHu, smallestComponentMm3.
         :raises SSLMARLib.MARError: with a sentence that says what is wrong; no node is left behind.
         """
         from SSLMARLib import slicer_logic
+        from SSLMARLib.background import BackgroundRun
 
-        return slicer_logic.process(inputVolume, metalSegmentation, segmentIDs, method, thresholdHu, **options)
+        nodes = (inputVolume, metalSegmentation, segmentIDs, method, thresholdHu)
+        if not interactive:
+            return slicer_logic.process(*nodes, progress=progress, isCancelled=isCancelled, **options)
+        ensurePackages(Path(__file__).resolve().parent / "Resources" / "requirements.txt", method)
+        correction = slicer_logic.prepareCorrection(*nodes, **options)
+        run = BackgroundRun(correction.compute).start()
+        while not run.wait(WAIT_SECONDS):
+            slicer.util.showStatusMessage(run.progress[1])
+            if progress is not None:
+                progress(*run.progress)
+            if isCancelled is not None and isCancelled():
+                run.cancel()
+            slicer.app.processEvents()
+        return correction.addToScene(run.result())
 
     def segmentMetal(self, inputVolume, thresholdHu=2000.0, **options):
-        """Return a new segmentation node whose segment 'Metal' is what exceeds the threshold (HU) in a CT volume."""
+        """Return a new segmentation node whose segment 'Metal' is what exceeds the threshold (HU) in a CT volume.
+
+        :param options: smallestComponentMm3, dilationMm and segmentation of SSLMARLib.slicer_logic.segmentMetal.
+        :raises SSLMARLib.MARError: as that function does.
+        """
         from SSLMARLib import slicer_logic
 
         return slicer_logic.segmentMetal(inputVolume, thresholdHu, **options)
@@ -341,71 +282,6 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
         from SSLMARLib import available_methods, slicer_logic
 
         return [(name, slicer_logic.methodTitle(name)) for name in available_methods()]
-
-    def whyNotReady(self, parameterNode):
-        """Return the sentence that says why a correction cannot run with these parameters, or ""."""
-        from SSLMARLib import MARError, available_methods, slicer_logic
-
-        if parameterNode is None:
-            return _("No scene is open.")
-        try:
-            slicer_logic.checkInputVolume(parameterNode.inputVolume)
-            if parameterNode.metalSegmentation is not None:
-                slicer_logic.findSegments(parameterNode.metalSegmentation)
-        except MARError as error:
-            return str(error)
-        if parameterNode.method not in available_methods():
-            return _("The method '{method}' is not available: choose another one.").format(method=parameterNode.method)
-        return ""
-
-    def startRun(self, parameterNode):
-        """Start a correction on a thread; return it and its run (see SSLMARLib.slicer_logic and .background)."""
-        from SSLMARLib import slicer_logic
-        from SSLMARLib.background import BackgroundRun
-
-        correction = slicer_logic.prepareCorrection(
-            parameterNode.inputVolume,
-            parameterNode.metalSegmentation,
-            method=parameterNode.method,
-            thresholdHu=parameterNode.thresholdHu,
-        )
-        return correction, BackgroundRun(correction.compute).start()
-
-    def installMissingPackages(self, requirementsFile):
-        """Ask for and install what SSLMARLib needs: PyTorch by its extension, the rest by Slicer's packaging.
-
-        :raises SSLMARLib.MissingPackageError: something is missing and was not installed.
-        """
-        import slicer.packaging
-
-        from SSLMARLib import MissingPackageError
-
-        if not slicer.packaging.pip_check(f"torch{TORCH_REQUIREMENT}"):
-            try:
-                import PyTorchUtils
-            except ImportError as error:
-                raise MissingPackageError(
-                    _(
-                        "PyTorch is not installed: install the extension 'PyTorch' in the Extensions Manager, restart "
-                        "Slicer and press Apply again."
-                    )
-                ) from error
-            torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(
-                askConfirmation=True, torchVersionRequirement=TORCH_REQUIREMENT
-            )
-            if torch is None:
-                raise MissingPackageError(
-                    _("PyTorch was not installed, and the correction needs it: press Apply again to install it.")
-                )
-        try:
-            requirements = slicer.packaging.load_requirements(requirementsFile)
-            slicer.packaging.pip_ensure(requirements, requester="SSLMAR")
-        except Exception as error:
-            raise MissingPackageError(
-                _("Python packages that the correction needs were not installed ({error}): press Apply again.").format(
-                    error=error
-                )
-            ) from error
 
 
 class SSLMARTest(ScriptedLoadableModuleTest):

@@ -45,26 +45,40 @@ def test_one_folder_of_the_library_knows_slicer(repository, files_of):
     assert knows == {"slicer", "vtk"}
 
 
-def test_the_module_imports_at_file_scope_only_what_slicer_brings(repository):
-    tree = ast.parse((repository / "SSLMAR" / "SSLMAR.py").read_text())
-    found = imported_packages(tree, file_scope_only=True)
-    assert found <= MODULE_FILE_SCOPE | sys.stdlib_module_names, found - MODULE_FILE_SCOPE
+@pytest.fixture
+def module_files(repository, files_of):
+    """Name -> text of each Python file of the module: SSLMAR.py and its sections."""
+    return {name: (repository / "SSLMAR" / name).read_text() for name in files_of("SSLMAR") if name.endswith(".py")}
 
 
-def test_packages_are_installed_by_one_method_only(repository):
-    """Never when the module loads: it is called by Apply."""
-    text = (repository / "SSLMAR" / "SSLMAR.py").read_text()
-    installs = r"\bpip_\w+\(|installTorch\("
-    (method,) = (
-        node
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.FunctionDef) and node.name == "installMissingPackages"
-    )
-    assert len(re.findall(installs, ast.get_source_segment(text, method))) == len(re.findall(installs, text)) == 3
-    assert text.count("installMissingPackages(") == 2
+def test_the_module_imports_at_file_scope_only_what_slicer_brings(module_files):
+    """And its own sections, which lie beside it."""
+    assert len(module_files) > 5
+    for name, text in module_files.items():
+        found = imported_packages(ast.parse(text), file_scope_only=True)
+        assert found <= MODULE_FILE_SCOPE | {"SSLMARPanel"} | sys.stdlib_module_names, (name, found)
+
+
+def test_packages_are_installed_by_one_file_only(module_files):
+    """Never when a file is loaded: ensurePackages of that file is called by Apply, and by what else computes."""
+    installs = r"\bpip_(?:ensure|install)\w*\(|installTorch\("
+    with_installs = {name for name, text in module_files.items() if re.search(installs, _without_texts(text))}
+    assert with_installs == {"SSLMARPanel/installing.py"}
+    for name, text in module_files.items():
+        at_file_scope = [node for node in ast.parse(text).body if isinstance(node, (ast.Expr, ast.Assign, ast.With, ast.If))]
+        assert not re.search(installs + r"|ensurePackages\(", "".join(ast.unparse(node) for node in at_file_scope)), name
+
+
+def _without_texts(text):
+    """A file's code without its string literals."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = ""
+    return ast.unparse(tree)
 
 
 @pytest.mark.parametrize("pattern", [r"\.connect\(\s*[\"']", r"\bprint\(", r"from __main__", r"import \*"])
-def test_old_ways_are_not_used(repository, pattern):
-    text = (repository / "SSLMAR" / "SSLMAR.py").read_text()
-    assert not re.search(pattern, text)
+def test_old_ways_are_not_used(module_files, pattern):
+    for name, text in module_files.items():
+        assert not re.search(pattern, text), name

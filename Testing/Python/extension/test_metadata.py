@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import struct
 import tomllib
@@ -62,7 +63,7 @@ def test_requirements_are_those_of_the_library_without_torch(repository, slicer_
         assert requirement.specifier == library[name].specifier
     only_on_the_command_line = {"tqdm"}
     assert set(slicer_requirements) == set(library) - {"torch"} - only_on_the_command_line
-    module = (repository / "SSLMAR" / "SSLMAR.py").read_text()
+    module = (repository / "SSLMAR" / "SSLMARPanel" / "installing.py").read_text()
     assert f'TORCH_REQUIREMENT = "{library["torch"].specifier}"' in module
 
 
@@ -72,15 +73,15 @@ def panel_file(repository):
 
 
 def test_bound_widgets_name_parameters_that_exist(repository, panel_file):
-    module = (repository / "SSLMAR" / "SSLMAR.py").read_text()
-    described = re.search(r"@parameterNodeWrapper\nclass \w+:(.*?)\n\n\nclass ", module, re.DOTALL)[1]
-    parameters = set(re.findall(r"^    (\w+): ", described, re.MULTILINE)) - {"method"}
+    module = (repository / "SSLMAR" / "SSLMARPanel" / "parameters.py").read_text()
+    (described,) = (node for node in ast.walk(ast.parse(module)) if isinstance(node, ast.ClassDef))
+    parameters = {node.target.id for node in described.body if isinstance(node, ast.AnnAssign)}
     bound = [
         prop.find("string").text for prop in panel_file.iter("property") if prop.get("name") == "SlicerParameterName"
     ]
     assert len(bound) == len(set(bound))
-    assert set(bound) == {"inputVolume", "metalSegmentation", "thresholdHu"}
-    assert set(bound) <= {"method"} | parameters
+    shown_by_code = {"preset", "excludedSegmentIDs", "method", "device", "metalMaterial"}
+    assert set(bound) == parameters - shown_by_code
 
 
 def test_the_panel_file_is_one_that_slicer_loads(repository, panel_file):

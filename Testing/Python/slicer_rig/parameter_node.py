@@ -6,7 +6,9 @@ widget takes part by its property SlicerParameterName, and one that cannot show 
 
 from __future__ import annotations
 
+import json
 import typing
+import weakref
 from dataclasses import dataclass
 
 import slicer
@@ -29,11 +31,12 @@ class _Parameter:
     """One parameter of the class: reads and writes the MRML node."""
 
     def __init__(self, name, annotation, default):
-        self.name, self.default = name, default
+        self.name = name
         self.type = typing.get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
         self.validators = getattr(annotation, "__metadata__", ())
-        self.is_node = issubclass(self.type, slicer.vtkMRMLNode)
-        assert self.is_node or self.type in (str, int, float, bool), f"the stand-in knows no {self.type}"
+        self.is_node = isinstance(self.type, type) and issubclass(self.type, slicer.vtkMRMLNode)
+        assert self.is_node or self.type in (str, int, float, bool, list[str]), f"the stand-in knows no {self.type}"
+        self.default = self.type() if default is None and not self.is_node else default
 
     def is_in(self, node):
         return self.is_node or self.name in node.GetParameterNames()
@@ -41,7 +44,11 @@ class _Parameter:
     def read(self, node):
         if self.is_node:
             return node.GetNodeReference(self.name)
+        if not self.is_in(node):
+            self.write(node, self.default)
         text = node.GetParameter(self.name)
+        if self.type == list[str]:
+            return json.loads(text)
         return text == "True" if self.type is bool else self.type(text)
 
     def write(self, node, value):
@@ -52,6 +59,10 @@ class _Parameter:
                 raise TypeError(f"{self.name} takes a {self.type.__name__}, not {value!r}")
             node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
             node.Modified()
+        elif self.type == list[str]:
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise TypeError(f"{self.name} takes a list of str, not {value!r}")
+            node.SetParameter(self.name, json.dumps(value))
         else:
             if not isinstance(value, self.type):
                 raise TypeError(f"{self.name} takes a {self.type.__name__}, not {value!r}")
@@ -63,15 +74,11 @@ class _Binding:
 
     def __init__(self, wrapper, parameter, widget):
         self.wrapper, self.parameter, self.widget = wrapper, parameter, widget
-        kind = type(widget).__name__
-        if kind == "qMRMLNodeComboBox" and parameter.is_node:
-            self.read, self.show, self.changed = widget.currentNode, widget.setCurrentNode, widget.currentNodeChanged
-        elif kind == "ctkSliderWidget" and parameter.type is float:
-            self.read, self.show, self.changed = widget.get_value, widget.set_value, widget.valueChanged
-            for limits in parameter.validators:
-                widget.set_range(limits.minimum, limits.maximum)
-        else:
-            raise RuntimeError(f"No connector from {parameter.type} ({parameter.name}) to a {kind}")
+        from .widgets import widget_value
+
+        self.read, self.show, self.changed, set_range = widget_value(widget, parameter.type)
+        for limits in parameter.validators:
+            set_range(limits.minimum, limits.maximum)
         self.changed.connect(self.on_changed)
 
     def on_changed(self, *_):
@@ -91,23 +98,35 @@ class _Wrapper:
         for parameter in self.parameters.values():
             if not parameter.is_in(parameterNode):
                 parameter.write(parameterNode, parameter.default)
-        parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, self._update_widgets)
+        itself = weakref.ref(self)  # else the node would keep its wrapper, and call it while both are taken down
+        parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: itself() and itself()._update_widgets())
 
     def connectGui(self, ui):
+        """Bind each widget with the property SlicerParameterName. As Slicer's own, it returns no tag to disconnect by."""
+        widgets = {widget.property("SlicerParameterName"): widget for widget in vars(ui).values()}
+        self.connectParametersToGui({name: widget for name, widget in widgets.items() if name})
+
+    def connectParametersToGui(self, mapping):
+        """Bind parameters, by name, to widgets; returns the tag for disconnectGui."""
+        for name in mapping:
+            if name not in self.parameters:
+                raise ValueError(f"Cannot find a param with the given name: {name}")
         self._tag += 1
         bindings = self._bindings[self._tag] = []
-        for widget in vars(ui).values():
-            name = widget.property("SlicerParameterName")
-            if name:
-                if name not in self.parameters:
-                    raise ValueError(f"Cannot find a param with the given name: {name}")
-                bindings.append(_Binding(self, self.parameters[name], widget))
+        for name, widget in mapping.items():
+            bindings.append(_Binding(self, self.parameters[name], widget))
         self._update_widgets()
         return self._tag
 
     def disconnectGui(self, tag):
         for binding in self._bindings.pop(tag, ()):
             binding.disconnect()
+
+    def StartModify(self):
+        return self.parameterNode.StartModify()
+
+    def EndModify(self, was_modified):
+        return self.parameterNode.EndModify(was_modified)
 
     def AddObserver(self, event, callback, priority=0.0):
         return self.parameterNode.AddObserver(event, callback, priority)

@@ -44,6 +44,10 @@ class Rig:
         module = importlib.util.module_from_spec(specification)
         sys.modules[name] = module
         self.use_pythonqt_properties(name)
+        if str(path.parent) not in sys.path:
+            sys.path.append(str(path.parent))
+        for file in sorted(path.parent.glob("*/*.py")):  # packages of the module's own, beside its file
+            self.use_pythonqt_properties(f"{file.parent.name}.{file.stem}")
         specification.loader.exec_module(module)
         return module
 

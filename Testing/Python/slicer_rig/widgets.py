@@ -1,4 +1,4 @@
-"""Stand-ins for PythonQt: the modules qt and ctk, and the qMRML widgets, on PySide6 and offscreen.
+"""Stand-ins for PythonQt: the modules qt and ctk on PySide6 and offscreen, and how a .ui file and a module meet them.
 
 A module under test and its tests write PythonQt's way (widget.enabled = True, widget.text): `use_pythonqt_properties`
 switches that on for a module from outside, by PySide6's feature "true_property". This file uses plain Qt methods.
@@ -19,26 +19,64 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets  # noqa: E402
 from PySide6.QtCore import Property, Qt, Signal  # noqa: E402
 
+from .mrml_widgets import MRML_WIDGETS, qMRMLWidget  # noqa: E402
+
 PLAIN_METHODS, TRUE_PROPERTY, IGNORED = 0x00, 0x02, -1  # PySide6's selections of features
 
 
-def _stored(kind, name):
-    """A Qt property kept in an attribute."""
-    return Property(kind, lambda self: getattr(self, name), lambda self, value: setattr(self, name, value))
+class ctkCollapsibleButton(QtWidgets.QWidget):
+    """A header with a title; a click on it hides or shows what is below."""
 
-
-class ctkCollapsibleButton(QtWidgets.QGroupBox):
-    text = Property(str, QtWidgets.QGroupBox.title, QtWidgets.QGroupBox.setTitle)
-    collapsed = Property(bool, lambda self: self._collapsed, lambda self, on: self._collapse(on))
+    contentsCollapsed = Signal(bool)
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._collapsed = False
+        self._text, self._collapsed, self._hidden = "", False, []
+        self.setContentsMargins(0, self._header_height(), 0, 0)
+        self.setMinimumHeight(self._header_height())
 
-    def _collapse(self, on):
-        self._collapsed = on
-        for child in self.findChildren(QtWidgets.QWidget, options=Qt.FindDirectChildrenOnly):
-            child.setVisible(not on)
+    def _header_height(self):
+        return self.fontMetrics().height() + 8
+
+    def get_text(self):
+        return self._text
+
+    def set_text(self, text):
+        self._text = text
+        self.update()
+
+    def get_collapsed(self):
+        return self._collapsed
+
+    def set_collapsed(self, collapsed):
+        if collapsed == self._collapsed:
+            return
+        self._collapsed = collapsed
+        if collapsed:
+            children = self.findChildren(QtWidgets.QWidget, options=Qt.FindDirectChildrenOnly)
+            self._hidden = [child for child in children if not child.isHidden()]
+        for child in self._hidden:
+            child.setVisible(not collapsed)
+        self.setMaximumHeight(self._header_height() if collapsed else 16777215)
+        self.contentsCollapsed.emit(collapsed)
+
+    text = Property(str, get_text, set_text)
+    collapsed = Property(bool, get_collapsed, set_collapsed)
+
+    def mousePressEvent(self, event):
+        if event.position().y() < self._header_height():
+            self.set_collapsed(not self._collapsed)
+
+    def paintEvent(self, event):
+        header = QtCore.QRect(0, 0, self.width(), self._header_height() - 2)
+        painter = QtGui.QPainter(self)
+        painter.fillRect(header, self.palette().button().color().darker(108))
+        font = self.font()
+        font.setBold(True)
+        painter.setFont(font)
+        painter.setPen(self.palette().buttonText().color())
+        mark = "\u25b8" if self._collapsed else "\u25be"
+        painter.drawText(header.adjusted(6, 0, 0, 0), Qt.AlignVCenter, f"{mark}  {self._text}")
 
 
 class ctkSliderWidget(QtWidgets.QWidget):
@@ -78,69 +116,11 @@ class ctkSliderWidget(QtWidgets.QWidget):
     maximum = Property(float, lambda self: self._box.maximum(), lambda self, value: self._box.setMaximum(value))
     singleStep = Property(float, lambda self: self._box.singleStep(), lambda self, step: self._box.setSingleStep(step))
     decimals = Property(int, lambda self: self._box.decimals(), lambda self, count: self._box.setDecimals(count))
+    pageStep = Property(float, lambda self: self._slider.pageStep(), lambda self, step: self._slider.setPageStep(round(step)))
     suffix = Property(str, lambda self: self._box.suffix(), lambda self, text: self._box.setSuffix(text))
 
 
-class qMRMLWidget(QtWidgets.QWidget):
-    def setMRMLScene(self, scene):
-        for child in self.findChildren(QtWidgets.QWidget):
-            if isinstance(child, qMRMLNodeComboBox):
-                child.setMRMLScene(scene)
-
-
-class qMRMLNodeComboBox(QtWidgets.QComboBox):
-    """Lists the scene's nodes of its types and follows nodes that come and go."""
-
-    currentNodeChanged = Signal(object)
-
-    def __init__(self, parent=None):
-        super().__init__(parent)
-        self._types, self._scene, self._none, self._none_display, self._subclasses = [], None, False, "None", True
-        self._add, self._remove, self._observers = True, True, []
-        self.currentIndexChanged.connect(lambda index: self.currentNodeChanged.emit(self.currentNode()))
-
-    nodeTypes = _stored("QStringList", "_types")
-    noneEnabled = _stored(bool, "_none")
-    noneDisplay = _stored(str, "_none_display")
-    showChildNodeTypes = _stored(bool, "_subclasses")
-    addEnabled = _stored(bool, "_add")
-    removeEnabled = _stored(bool, "_remove")
-
-    def setMRMLScene(self, scene):
-        """Follow a scene, or None."""
-        if scene is not self._scene:
-            for tag in self._observers:
-                self._scene.RemoveObserver(tag)
-            self._scene, self._observers = scene, []
-            if scene is not None:
-                events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent)
-                self._observers = [scene.AddObserver(event, lambda *_: self._refresh()) for event in events]
-                self._refresh()
-
-    def currentNode(self):
-        return self._scene.GetNodeByID(self.currentData()) if self._scene is not None and self.currentData() else None
-
-    def setCurrentNode(self, node):
-        self._refresh(keep=node.GetID() if node is not None else "")
-
-    def _refresh(self, keep=None):
-        before = self.currentData()
-        keep = before if keep is None else keep
-        self.blockSignals(True)
-        self.clear()
-        if self._none or not keep:
-            self.addItem(self._none_display, "")
-        for class_name in self._types:
-            for node in slicer.util.getNodesByClass(class_name, self._scene):
-                if self._subclasses or node.GetClassName() == class_name:
-                    self.addItem(node.GetName(), node.GetID())
-        self.setCurrentIndex(max(0, self.findData(keep)))
-        self.blockSignals(False)
-        if (self.currentData() or "") != (before or ""):
-            self.currentNodeChanged.emit(self.currentNode())
-
-
-CUSTOM_WIDGETS = (ctkCollapsibleButton, ctkSliderWidget, qMRMLWidget, qMRMLNodeComboBox)
+CUSTOM_WIDGETS = (ctkCollapsibleButton, ctkSliderWidget, *MRML_WIDGETS)
 
 
 def load_ui(path):
@@ -182,13 +162,14 @@ def use_pythonqt_properties(module_name: str) -> None:
     """Let the code of that Python module read and write Qt properties as attributes, as PythonQt does.
 
     PySide6 then looks at the caller of each attribute. It knows only modules that were named to it, and goes on in the
-    last one's style for all others: so this file, which uses methods, names itself too.
+    last one's style for all others: so the rig's own files, which use methods, are named too.
     """
     from shibokensupport import feature
 
     for name in list(sys.modules):  # else PySide6 reads the source of each, and stumbles over modules without one
         feature.pyside_feature_dict.setdefault(name, IGNORED)
-    feature.set_selection(PLAIN_METHODS, __name__)
+    for name in (__name__, qMRMLWidget.__module__):
+        feature.set_selection(PLAIN_METHODS, name)
     feature.set_selection(TRUE_PROPERTY, module_name)
 
 
@@ -203,3 +184,19 @@ def publish():
     slicer.util.loadUI = load_ui
     slicer.util.childWidgetVariables = child_widget_variables
     return QtWidgets.QApplication.instance() or QtWidgets.QApplication(["SSLMAR tests"])
+
+
+def widget_value(widget, kind):
+    """How slicer.parameterNodeWrapper binds a widget to a parameter of a type: (read, show, signal, set the limits).
+
+    Raises RuntimeError for a pair that it cannot bind, as there.
+    """
+    if kind is bool and type(widget) is QtWidgets.QCheckBox:
+        return widget.isChecked, widget.setChecked, widget.stateChanged, None
+    if kind is float and type(widget) is QtWidgets.QDoubleSpinBox:
+        return widget.value, widget.setValue, widget.valueChanged, widget.setRange
+    if kind is float and type(widget) is ctkSliderWidget:
+        return widget.get_value, widget.set_value, widget.valueChanged, widget.set_range
+    if isinstance(kind, type) and issubclass(kind, slicer.vtkMRMLNode) and type(widget).__name__ == "qMRMLNodeComboBox":
+        return widget.currentNode, widget.setCurrentNode, widget.currentNodeChanged, None
+    raise RuntimeError(f"Unable to create GUI connector from datatype '{kind}' to widget type '{type(widget)}'")

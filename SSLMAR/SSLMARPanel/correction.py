@@ -1,0 +1,142 @@
+"""The section Correction: method, device, what becomes of the metal, strength."""
+
+from slicer.i18n import tr as _
+
+from .jobs import whyNotReady
+from .nodes import slicesReached
+from .section import DelayedCall, NamedChoices, Section
+
+STRENGTH_DELAY_MS = 30
+
+
+class CorrectionSection(Section):
+    def setup(self):
+        self._methods = NamedChoices(self.ui.methodComboBox, lambda name: self._choose("method", name))
+        for name, title in self.logic.methods():
+            self._methods.add(name, title, methodDescription(name))
+        self._devices = NamedChoices(self.ui.deviceComboBox, lambda name: self._choose("device", name))
+        self._devices.add("auto", _("Automatic (GPU where it works)"))
+        self._devices.add("cpu", _("CPU"))
+        self._devices.add("cuda", _("GPU (CUDA)"))
+        self._materials = NamedChoices(self.ui.metalMaterialComboBox, lambda name: self._choose("metalMaterial", name))
+        self._addMaterials()
+        self._delayedStrength = DelayedCall(self.blend, STRENGTH_DELAY_MS)
+        self._shownTimes = None
+        self._shownResult = None
+
+    def _addMaterials(self):
+        from SSLMARLib import slicer_logic
+
+        self._materials.add("", _("as it was"), _("The metal keeps the values that it has in the input."))
+        toolTip = _("{hu:,.0f} HU, or the most that the volume's voxels can hold.")
+        for name, valueHu in slicer_logic.METAL_MATERIALS_HU.items():
+            self._materials.add(name, _("{material} ({hu:,.0f} HU)").format(material=_(name), hu=valueHu), toolTip.format(hu=valueHu))
+
+    def update(self):
+        self.ui.correctionCollapsibleButton.enabled = not self.panel.isRunning
+        parameters = self.parameters
+        if parameters is None:
+            self.release()
+            return
+        self._methods.show(parameters.method)
+        self._devices.show(parameters.device)
+        self._materials.show(parameters.metalMaterial)
+        self.ui.methodDescriptionLabel.text = methodDescription(parameters.method)
+        self._showTimes()
+        self._followResult()
+
+    def release(self):
+        super().release()
+        self._delayedStrength.cancel()
+        self._shownResult = None
+
+    def blend(self):
+        """Give the chosen result the strength of the panel, where it has another one and can change it."""
+        from SSLMARLib import slicer_logic
+
+        parameters = self.parameters
+        corrected = parameters.correctedVolume if parameters is not None else None
+        note = ""
+        if corrected is not None and not self.panel.isRunning:
+            note = slicer_logic.canChangeStrength(corrected)
+            strength = parameters.strengthPercent / 100.0
+            if not note and abs(strength - slicer_logic.strengthOf(corrected)) > 1e-6:
+                try:
+                    slicer_logic.setStrength(corrected, strength)
+                except Exception as error:
+                    self.panel.showError(error)
+        self.ui.strengthNoteLabel.text = note
+        self.ui.strengthNoteLabel.visible = bool(note)
+        self.panel.resultSection.strengthChanged()
+
+    def _followResult(self):
+        """A result that has just been chosen sets the strength of the panel; after that, the panel sets the result's."""
+        from SSLMARLib import slicer_logic
+
+        parameters = self.parameters
+        corrected = parameters.correctedVolume
+        if corrected is not self._shownResult:
+            self._shownResult = corrected
+            if corrected is not None:
+                parameters.strengthPercent = 100.0 * slicer_logic.strengthOf(corrected)
+                self._delayedStrength.request()
+                return
+            self.ui.strengthNoteLabel.visible = False
+        if corrected is None:
+            self._delayedStrength.cancel()
+        elif abs(parameters.strengthPercent / 100.0 - slicer_logic.strengthOf(corrected)) > 1e-6:
+            self._delayedStrength.request()
+
+    def _choose(self, parameter, name):
+        if self.parameters is not None and getattr(self.parameters, parameter) != name:
+            setattr(self.parameters, parameter, name)
+
+    def _showTimes(self):
+        """Write beside each method how long it takes here, where that is known."""
+        from SSLMARLib import slicer_logic
+
+        parameters = self.parameters
+        slices = self._slicesWithMetal()
+        times = {
+            name: slicer_logic.expectedSeconds(name, slices, parameters.device) if slices else None
+            for name in self._methods.names
+        }
+        if times == self._shownTimes:
+            return
+        self._shownTimes = times
+        for name, title in self.logic.methods():
+            if times.get(name) is not None:
+                title = _("{method} (about {duration} for {slices} slices)").format(
+                    method=title, duration=durationText(times[name]), slices=slices
+                )
+            self._methods.setTitle(name, title)
+
+    def _slicesWithMetal(self):
+        parameters = self.parameters
+        if whyNotReady(parameters):
+            return None
+        if parameters.metalSegmentation is not None:
+            return slicesReached(parameters.inputVolume, parameters.metalSegmentation)
+        return self.panel.metalSection.slicesAboveThreshold
+
+
+def methodDescription(name):
+    """Return one line on a method, "" for one that this panel does not know."""
+    descriptions = {
+        "li": _("Draws straight lines across the rays that met metal. Fastest; may leave new streaks between metal parts."),
+        "nmar": _("Interpolates after dividing by a prior image of air, tissue and bone. Keeps the edges of bone near metal."),
+        "cnnmar": _("A neural network makes the prior image that the rays through metal are taken from."),
+        "sslmar": _("Two neural networks repair the sinogram and the image; learned without images free of metal artifacts."),
+    }
+    return descriptions.get(name, "")
+
+
+def durationText(seconds):
+    """Return a duration as people say it: "8 s", "1.5 min", "2 h"."""
+    if seconds < 1.0:
+        return _("1 s")
+    if seconds < 90.0:
+        return _("{seconds:.0f} s").format(seconds=seconds)
+    if seconds < 5400.0:
+        return _("{minutes:.2g} min").format(minutes=seconds / 60.0)
+    return _("{hours:.2g} h").format(hours=seconds / 3600.0)

@@ -1,0 +1,85 @@
+"""Slicer's Segment Editor inside the panel, with a parameter node of its own."""
+
+import slicer
+
+from .section import Section
+
+SINGLETON_TAG = "SSLMAR"
+UNDO_STATES = 10
+
+
+class EditorSection(Section):
+    """The editor is made when it is opened for the first time: making it with the panel would slow the module's start.
+
+    It reacts to the slice views only while it is open: not when the panel is left, a correction runs, no segmentation is
+    chosen or the scene closes.
+    """
+
+    def setup(self):
+        self.editor = None
+        self._active = False
+        self.ui.editorCollapsibleButton.contentsCollapsed.connect(self._onCollapsed)
+
+    def update(self):
+        parameters = self.parameters
+        segmentation = parameters.metalSegmentation if parameters is not None else None
+        usable = segmentation is not None and not self.panel.isRunning
+        self.ui.editorCollapsibleButton.enabled = usable
+        if not usable or self.ui.editorCollapsibleButton.collapsed:
+            self._deactivate()
+        else:
+            self._activate(segmentation, parameters.inputVolume)
+
+    def release(self):
+        super().release()
+        self._deactivate()
+        if self.editor is not None:
+            self.editor.setSegmentationNode(None)
+
+    def _onCollapsed(self, collapsed):
+        self.update()
+
+    def _activate(self, segmentation, volume):
+        if self.editor is None:
+            self._makeEditor()
+        node = _editorNode()
+        if self.editor.mrmlSegmentEditorNode() is not node:
+            self.editor.setMRMLSegmentEditorNode(node)
+        if self.editor.segmentationNode() is not segmentation:
+            self.editor.setSegmentationNode(segmentation)
+        if volume is not None and self.editor.sourceVolumeNode() is not volume:
+            self.editor.setSourceVolumeNode(volume)
+        if not self._active:
+            self._active = True
+            self.editor.turnOffLightboxes()  # its effects do not work in light box views
+            self.editor.setupViewObservations()
+            self.editor.installKeyboardShortcuts()
+
+    def _deactivate(self):
+        if self._active:
+            self._active = False
+            self.editor.setActiveEffect(None)
+            self.editor.uninstallKeyboardShortcuts()
+            self.editor.removeViewObservations()
+
+    def _makeEditor(self):
+        editor = slicer.qMRMLSegmentEditorWidget()
+        editor.setMaximumNumberOfUndoStates(UNDO_STATES)
+        editor.setSegmentationNodeSelectorVisible(False)
+        editor.setSourceVolumeNodeSelectorVisible(False)
+        editor.setSwitchToSegmentationsButtonVisible(False)
+        # The node comes before the scene, so that the choices that the editor makes by itself go into it.
+        editor.setMRMLSegmentEditorNode(_editorNode())
+        editor.setMRMLScene(slicer.mrmlScene)
+        self.ui.editorCollapsibleButton.layout().addWidget(editor)
+        self.editor = editor
+
+
+def _editorNode():
+    """Return the module's own parameter node of the editor: that of the Segment Editor module stays as it is."""
+    node = slicer.mrmlScene.GetSingletonNode(SINGLETON_TAG, "vtkMRMLSegmentEditorNode")
+    if node is None:
+        node = slicer.vtkMRMLSegmentEditorNode()
+        node.SetSingletonTag(SINGLETON_TAG)
+        node = slicer.mrmlScene.AddNode(node)
+    return node

@@ -1,0 +1,139 @@
+"""The section Metal, upper half: finding metal by a threshold."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from .jobs import whyNoMetalSearch
+from .section import DelayedCall, NamedChoices, Section
+from .threshold_preview import ThresholdPreview
+
+COUNT_DELAY_MS = 150
+PRESET_PARAMETERS = {
+    "thresholdHu": "threshold_hu",
+    "smallestComponentMm3": "smallest_component_mm3",
+    "dilationMm": "dilation_mm",
+}
+
+
+class MetalSection(Section):
+    """Presets, threshold with live count and preview, and the button that makes a segmentation of it."""
+
+    def setup(self):
+        from SSLMARLib.ct.presets import PRESETS
+
+        self._presets = PRESETS
+        self._presetChoices = NamedChoices(self.ui.presetComboBox, self._onPresetChosen)
+        self._presetChoices.add("", _("Custom"), _("The values below as they are."))
+        for name, preset in PRESETS.items():
+            self._presetChoices.add(name, _(preset.title), _(preset.description))
+        self.ui.segmentMetalButton.clicked.connect(self.onSegmentMetalButton)
+        self.preview = ThresholdPreview()
+        self._delayedCount = DelayedCall(self._countAndPreview, COUNT_DELAY_MS)
+        self._counted = self._count = None
+
+    @property
+    def slicesAboveThreshold(self):
+        """How many slices of the input reach the threshold; None until they are counted."""
+        return self._count.slices if self._count is not None else None
+
+    def update(self):
+        self.ui.metalCollapsibleButton.enabled = not self.panel.isRunning
+        parameters = self.parameters
+        whyNot = whyNoMetalSearch(parameters)
+        self.ui.segmentMetalButton.enabled = not whyNot
+        self.ui.segmentMetalButton.toolTip = whyNot or _(
+            "Find the metal by the values above and put it into a segmentation as its segment 'Metal': into the chosen "
+            "segmentation, whose other segments stay, or into a new one. Edit it there as you like."
+        )
+        if parameters is None:
+            self.release()
+            return
+        if parameters.preset and not self._valuesAreThoseOf(parameters.preset):
+            parameters.preset = ""
+        self._presetChoices.show(parameters.preset)
+        counted = None if whyNot else _countKey(parameters)
+        if counted is None:
+            self._counted = self._count = None
+            self.ui.metalCountLabel.text = ""
+            self._delayedCount.cancel()
+            self.preview.hide()
+            return
+        if not parameters.showThresholdPreview:
+            self.preview.hide()
+        if counted != self._counted or (parameters.showThresholdPreview and self.preview.node is None):
+            self._delayedCount.request()
+
+    def release(self):
+        super().release()
+        self._delayedCount.cancel()
+        self._counted = self._count = None
+        self.preview.hide()
+
+    def onSegmentMetalButton(self):
+        from SSLMARLib import slicer_logic
+
+        parameters = self.parameters
+        try:
+            with slicer.util.WaitCursor():
+                segmentation = slicer_logic.segmentMetal(
+                    parameters.inputVolume,
+                    parameters.thresholdHu,
+                    smallestComponentMm3=parameters.smallestComponentMm3,
+                    dilationMm=parameters.dilationMm,
+                    segmentation=parameters.metalSegmentation,
+                )
+        except Exception as error:
+            self.panel.showError(error)
+            return
+        with slicer.util.NodeModify(parameters):
+            parameters.metalSegmentation = segmentation
+            parameters.showThresholdPreview = False
+        self.panel.showStatus(
+            _("The metal is the segment 'Metal' of '{name}': edit it, or press Apply.").format(
+                name=segmentation.GetName()
+            )
+        )
+
+    def _onPresetChosen(self, name):
+        parameters = self.parameters
+        if parameters is None or name == parameters.preset:
+            return
+        with slicer.util.NodeModify(parameters):
+            parameters.preset = name
+            if name:
+                for parameter, value in PRESET_PARAMETERS.items():
+                    setattr(parameters, parameter, float(getattr(self._presets[name], value)))
+
+    def _valuesAreThoseOf(self, name):
+        preset = self._presets.get(name)
+        return preset is not None and all(
+            getattr(self.parameters, parameter) == getattr(preset, value)
+            for parameter, value in PRESET_PARAMETERS.items()
+        )
+
+    def _countAndPreview(self):
+        from SSLMARLib import slicer_logic
+
+        parameters = self.parameters
+        if parameters is None or whyNoMetalSearch(parameters):
+            return
+        self._counted = _countKey(parameters)
+        self._count = slicer_logic.countMetal(parameters.inputVolume, parameters.thresholdHu)
+        self.ui.metalCountLabel.text = _countText(self._count, parameters.thresholdHu)
+        if parameters.showThresholdPreview:
+            self.preview.show(parameters.inputVolume, parameters.thresholdHu)
+        self.panel.updatePanel()
+
+
+def _countKey(parameters):
+    volume = parameters.inputVolume
+    return volume.GetID(), volume.GetImageData().GetMTime(), volume.GetTransformNodeID(), parameters.thresholdHu
+
+
+def _countText(count, thresholdHu):
+    if not count.voxels:
+        return _("Nothing reaches {threshold:.0f} HU: lower the threshold.").format(threshold=thresholdHu)
+    text = _("At or above {threshold:.0f} HU: {volume:.3g} ml ({voxels:,} voxels) in {slices} slices, small parts included.")
+    return text.format(
+        threshold=thresholdHu, volume=count.milliliters, voxels=count.voxels, slices=count.slices
+    )

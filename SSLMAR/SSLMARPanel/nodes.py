@@ -1,0 +1,76 @@
+"""Questions that the panel asks the scene: sequences, the slice that is shown, the slices that a segmentation reaches."""
+
+import itertools
+
+import numpy
+import slicer
+import vtk
+
+
+def sequenceOf(volume):
+    """Return the sequence node of which a volume shows one frame, or None."""
+    module = getattr(slicer.modules, "sequences", None)
+    if volume is None or module is None:
+        return None
+    browser = module.logic().GetFirstBrowserNodeForProxyNode(volume)
+    return browser.GetSequenceNode(volume) if browser is not None else None
+
+
+def volumeOf(node):
+    """Return the volume that shows a result: the node itself, or of a sequence its current frame; None where none does."""
+    if node.IsA("vtkMRMLScalarVolumeNode"):
+        return node
+    browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(node)
+    return browser.GetProxyNode(node) if browser is not None else None
+
+
+def shownSlice(volume):
+    """Return the index along K (from 0) of the slice of a volume that the views show, or None.
+
+    That is the slice view most parallel to the volume's slices; of those in the layout, where there are any.
+    """
+    sliceNodes = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    sliceNodes = [node for node in sliceNodes if node.IsMappedInLayout()] or sliceNodes
+    worldToIjk = _worldToIjk(volume)
+
+    def centerAndAlignment(sliceNode):
+        sliceToRas = slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceToRAS())
+        center, normal = sliceToRas[:3, 3], sliceToRas[:3, 2]
+        spacingMm = numpy.array(volume.GetSpacing())
+        step = (worldToIjk(center + normal) - worldToIjk(center)) * spacingMm
+        return abs(step[2]) / max(numpy.linalg.norm(step), 1e-9), worldToIjk(center)[2]
+
+    alignments = [centerAndAlignment(node) for node in sliceNodes]
+    if not alignments:
+        return None
+    _, index = max(alignments, key=lambda alignment: alignment[0])
+    slices = volume.GetImageData().GetDimensions()[2]
+    return round(index) if -0.5 <= index < slices - 0.5 else None
+
+
+def slicesReached(volume, segmentation):
+    """Return how many slices of a volume the bounding box of a segmentation reaches: an upper limit of its metal slices."""
+    bounds = [0.0] * 6
+    segmentation.GetRASBounds(bounds)
+    if bounds[0] > bounds[1]:
+        return 0
+    worldToIjk = _worldToIjk(volume)
+    corners = itertools.product(bounds[0:2], bounds[2:4], bounds[4:6])
+    indices = [worldToIjk(corner)[2] for corner in corners]
+    slices = volume.GetImageData().GetDimensions()[2]
+    first, last = max(0, round(min(indices) + 0.5)), min(slices - 1, round(max(indices) - 0.5))
+    return max(0, last - first + 1)
+
+
+def _worldToIjk(volume):
+    """Return the function from a world point (RAS, mm) to indices (columns, rows, slices) of a volume, as floats."""
+    toLocal = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volume.GetParentTransformNode(), toLocal)
+    rasToIjk = vtk.vtkMatrix4x4()
+    volume.GetRASToIJKMatrix(rasToIjk)
+
+    def convert(point):
+        local = toLocal.TransformPoint(point)
+        return numpy.array(rasToIjk.MultiplyPoint((*local, 1.0))[:3])
+
+    return convert

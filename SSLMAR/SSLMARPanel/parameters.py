@@ -1,0 +1,38 @@
+"""The state of the panel: a typed parameter node, saved with the scene and restored from it."""
+
+from typing import Annotated
+
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+
+@parameterNodeWrapper
+class SSLMARParameterNode:
+    """What the panel holds.
+
+    inputVolume: CT volume in Hounsfield units. allFrames: it shows one frame of a sequence, and all are corrected.
+    preset: name of the preset that the three values after it were set by, "" once one of them was changed.
+    thresholdHu: metal threshold (HU). smallestComponentMm3: smaller connected parts (mm3) are no metal.
+    dilationMm: distance (mm) by which the metal found by the threshold grows.
+    showThresholdPreview: whether the slice views outline what is above the threshold.
+    metalSegmentation: the metal, or None to use the threshold. excludedSegmentIDs: its segments that are no metal.
+    method: one of SSLMARLib.available_methods(). device: one of "auto", "cpu", "cuda".
+    metalMaterial: "" keeps the metal's values, else a name of SSLMARLib.slicer_logic.METAL_MATERIALS_HU.
+    strengthPercent: 0 is the input, 100 the full correction.
+    correctedVolume: the result that strength, comparison and report are about.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    allFrames: bool = False
+    preset: str = ""
+    thresholdHu: Annotated[float, WithinRange(500.0, 3000.0)] = 2000.0
+    smallestComponentMm3: Annotated[float, WithinRange(0.0, 1000.0)] = 1.0
+    dilationMm: Annotated[float, WithinRange(0.0, 10.0)] = 0.0
+    showThresholdPreview: bool = True
+    metalSegmentation: vtkMRMLSegmentationNode
+    excludedSegmentIDs: list[str]
+    method: str = "nmar"
+    device: str = "auto"
+    metalMaterial: str = ""
+    strengthPercent: Annotated[float, WithinRange(0.0, 100.0)] = 100.0
+    correctedVolume: vtkMRMLScalarVolumeNode

@@ -1,0 +1,174 @@
+"""The section Result: strength's volume, comparison with the input, report."""
+
+import re
+
+import qt
+from slicer.i18n import tr as _
+
+from .jobs import inputOf
+from .section import DelayedCall, Section
+
+REPORT_DELAY_MS = 400
+SWIPE_DELAY_MS = 20
+
+
+class ResultSection(Section):
+    """Comparison buttons stay pressed while their comparison is on; pressing one again, or another, ends it."""
+
+    def setup(self):
+        ui = self.ui
+        # Only results of this module are listed; they carry this attribute.
+        ui.correctedVolumeSelector.addAttribute("vtkMRMLScalarVolumeNode", "SSLMAR.Version")
+        self.comparison = ""
+        self._buttons = {
+            "sideBySide": ui.sideBySideButton,
+            "difference": ui.differenceButton,
+            "swipe": ui.swipeButton,
+        }
+        ui.sideBySideButton.clicked.connect(self.onSideBySideButton)
+        ui.differenceButton.clicked.connect(self.onDifferenceButton)
+        ui.swipeButton.clicked.connect(self.onSwipeButton)
+        ui.saveReportButton.clicked.connect(self.onSaveReportButton)
+        self._delayedSwipe = DelayedCall(self._swipe, SWIPE_DELAY_MS)
+        ui.swipeSliderWidget.valueChanged.connect(self._onSwipeMoved)
+        self._delayedReport = DelayedCall(self.showReport, REPORT_DELAY_MS)
+        self._corrected = None
+        ui.reportTableView.verticalHeader().visible = False
+        ui.reportTableView.horizontalHeader().stretchLastSection = True
+
+    def update(self):
+        corrected = self.parameters.correctedVolume if self.parameters is not None else None
+        inputVolume = inputOf(corrected)
+        if corrected is not self._corrected:
+            self.endComparison()
+            self._corrected = corrected
+            self._showTable(None)
+            if corrected is not None:
+                self._delayedReport.request()
+        elif self.comparison and inputVolume is None:
+            self.endComparison()
+        if corrected is None:
+            whyNot = _("Nothing is corrected yet: press Apply, or choose a corrected volume.")
+        elif inputVolume is None:
+            whyNot = _("The input of '{name}' is no longer in the scene.").format(name=corrected.GetName())
+        else:
+            whyNot = ""
+        self.ui.compareLabel.toolTip = whyNot
+        for name, button in self._buttons.items():
+            button.enabled = not whyNot
+            button.checked = name == self.comparison
+        self.ui.swipeLabel.visible = self.ui.swipeSliderWidget.visible = self.comparison == "swipe"
+        self.ui.saveReportButton.enabled = corrected is not None
+
+    def release(self):
+        super().release()
+        self._delayedReport.cancel()
+        self._delayedSwipe.cancel()
+
+    def cleanup(self):
+        self.endComparison()
+        super().cleanup()
+
+    def sceneCloses(self):
+        """Give the views back while their nodes are there."""
+        self.endComparison()
+        self._corrected = None
+        self._showTable(None)
+
+    def onSideBySideButton(self):
+        self._compare("sideBySide")
+
+    def onDifferenceButton(self):
+        self._compare("difference")
+
+    def onSwipeButton(self):
+        self._compare("swipe")
+
+    def _compare(self, name):
+        from SSLMARLib import slicer_logic
+
+        wasOn = self.comparison == name
+        self.endComparison()
+        if not wasOn:
+            corrected = self.parameters.correctedVolume
+            inputVolume = inputOf(corrected)
+            try:
+                if name == "sideBySide":
+                    slicer_logic.compareSideBySide(inputVolume, corrected)
+                elif name == "difference":
+                    slicer_logic.showDifference(inputVolume, corrected)
+                else:
+                    slicer_logic.showSwipe(inputVolume, corrected, self.ui.swipeSliderWidget.value / 100.0)
+                self.comparison = name
+            except Exception as error:
+                self.panel.showError(error)
+        self.panel.updatePanel()
+
+    def endComparison(self):
+        """Give the views back what they showed before."""
+        if self.comparison:
+            from SSLMARLib import slicer_logic
+
+            self.comparison = ""
+            self._delayedSwipe.cancel()
+            slicer_logic.endComparison()
+
+    def _onSwipeMoved(self, *_):
+        if self.comparison == "swipe":
+            self._delayedSwipe.request()
+
+    def _swipe(self):
+        from SSLMARLib import slicer_logic
+
+        corrected = self.parameters.correctedVolume if self.parameters is not None else None
+        inputVolume = inputOf(corrected)
+        if self.comparison == "swipe" and inputVolume is not None:
+            slicer_logic.showSwipe(inputVolume, corrected, self.ui.swipeSliderWidget.value / 100.0)
+
+    def strengthChanged(self):
+        """The chosen result has other voxels: what is said and shown about it follows."""
+        if self._corrected is not None:
+            self._delayedReport.request()
+
+    def showReport(self):
+        """Make or refresh the table node of the chosen result and show it."""
+        from SSLMARLib import slicer_logic
+
+        if self._corrected is None or self._corrected.GetScene() is None:
+            return
+        try:
+            self._showTable(slicer_logic.reportTable(self._corrected))
+        except Exception as error:
+            self._showTable(None)
+            self.panel.showError(error)
+        if self.comparison == "difference":
+            inputVolume = inputOf(self._corrected)
+            if inputVolume is not None:
+                slicer_logic.showDifference(inputVolume, self._corrected)
+
+    def _showTable(self, table):
+        view = self.ui.reportTableView
+        view.setMRMLTableNode(table)
+        view.visible = table is not None
+        if table is not None:
+            view.resizeColumnsToContents()
+            rows = table.GetNumberOfRows() + 1
+            view.minimumHeight = rows * view.verticalHeader().defaultSectionSize + 2 * view.frameWidth
+            view.maximumHeight = view.minimumHeight
+
+    def onSaveReportButton(self):
+        from SSLMARLib import slicer_logic
+
+        corrected = self.parameters.correctedVolume
+        name = re.sub(r"[^\w .()-]", "_", corrected.GetName())  # what every file system takes
+        path = qt.QFileDialog.getSaveFileName(
+            self.panel.parent, _("Save report"), f"{name}.csv", _("Comma-separated values (*.csv)")
+        )
+        if not path:
+            return
+        try:
+            slicer_logic.writeReport(corrected, path, overwrite=True)
+        except Exception as error:
+            self.panel.showError(error)
+        else:
+            self.panel.showStatus(_("Report saved: {path}").format(path=path))

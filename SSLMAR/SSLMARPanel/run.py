@@ -1,0 +1,195 @@
+"""Apply and Preview: a computation on a thread, its progress, its cancel and its end."""
+
+import time
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from .correction import durationText
+from .jobs import prepare, whyNotReady
+from .nodes import volumeOf
+from .section import Section
+
+TIMER_INTERVAL_MS = 10
+WAIT_SECONDS = 0.05  # what each tick of the timer gives to the thread that computes
+CLEANUP_SECONDS = 3.0
+FRACTION_TO_JUDGE_BY = 0.05  # a remaining time said earlier would be a guess
+SECONDS_TO_JUDGE_BY = 2.0
+
+
+class RunSection(Section):
+    """The two buttons and the progress below them. A run goes on while another module is open."""
+
+    def setup(self):
+        self.run = None
+        self.correction = None
+        self._isPreview = False
+        self._startTime = 0.0
+        self.ui.applyButton.clicked.connect(self.onApplyButton)
+        self.ui.previewSliceButton.clicked.connect(self.onPreviewSliceButton)
+        self.timer = qt.QTimer()
+        self.timer.interval = TIMER_INTERVAL_MS
+        self.timer.timeout.connect(self.onTimer)
+
+    def update(self):
+        """Enable what can be used now; the button says Apply or Cancel, its tooltip what is missing."""
+        ui = self.ui
+        ui.progressBar.visible = self.panel.isRunning
+        if self.panel.isRunning:
+            ui.applyButton.text = _("Cancelling...") if self.run.cancelled else _("Cancel")
+            ui.applyButton.toolTip = _("Stop the computation; no volume is made.")
+            ui.applyButton.enabled = not self.run.cancelled
+            ui.previewSliceButton.enabled = False
+            return
+        whyNot = whyNotReady(self.parameters)
+        ui.applyButton.text = _("Apply")
+        ui.applyButton.toolTip = whyNot or _("Correct the volume; the result is a new volume beside the input.")
+        ui.applyButton.enabled = not whyNot
+        ui.previewSliceButton.toolTip = whyNot or _(
+            "Correct only the slice that the slice views show, to try method and metal in seconds."
+        )
+        ui.previewSliceButton.enabled = not whyNot
+
+    def cleanup(self):
+        run = self.run
+        self.drop()
+        if run is not None:
+            run.wait(CLEANUP_SECONDS)
+        super().cleanup()
+
+    def drop(self):
+        """Forget the run; one that is still going is told to stop, and what it returns is dropped. Says whether there was one."""
+        if self.run is None:
+            return False
+        self.timer.stop()
+        self.run.cancel()
+        self.run = self.correction = None
+        return True
+
+    def onApplyButton(self):
+        if self.run is None:
+            self._start(isPreview=False)
+        else:
+            self.run.cancel()
+            self.panel.showStatus(_("Cancelling..."))
+            self.panel.updatePanel()
+
+    def onPreviewSliceButton(self):
+        if self.run is None:
+            self._start(isPreview=True)
+
+    def _start(self, isPreview):
+        from SSLMARLib.background import BackgroundRun
+
+        self.panel.showStatus("")
+        try:
+            self.panel.ensurePackages()
+            with slicer.util.WaitCursor():
+                self.correction = prepare(self.parameters, shownSliceOnly=isPreview)
+            self.run = BackgroundRun(self.correction.compute).start()
+        except Exception as error:
+            self.run = self.correction = None
+            self.panel.showError(error)
+        else:
+            self._isPreview = isPreview
+            self._startTime = time.monotonic()
+            self.ui.progressBar.value = 0
+            self.panel.showStatus(_("Starting..."))
+            self.timer.start()
+        self.panel.updatePanel()
+
+    def onTimer(self):
+        """Show the progress, give the thread time, and finish when it has ended."""
+        if self.run is None:
+            self.timer.stop()
+            return
+        fraction, message = self.run.progress
+        self.ui.progressBar.value = round(100 * fraction)
+        if not self.run.cancelled:
+            if message:
+                self.panel.showStatus(message + remainingText(fraction, time.monotonic() - self._startTime))
+            if self._inputIsGone():
+                self.run.cancel()
+                self.panel.showStatus(_("The input was removed, so the correction is cancelled..."))
+                self.panel.updatePanel()
+        if self.run.wait(WAIT_SECONDS):
+            self._finish()
+
+    def _inputIsGone(self):
+        return self.correction.inputVolume.GetScene() is None
+
+    def _finish(self):
+        self.timer.stop()
+        run, correction = self.run, self.correction
+        wasRemoved = self._inputIsGone()
+        self.run = self.correction = None
+        try:
+            if run.cancelled:
+                self.panel.showStatus(
+                    _("The input was removed, so the correction was cancelled.")
+                    if wasRemoved
+                    else _("Cancelled; no volume was made.")
+                )
+            elif self._isPreview:
+                self._showPreview(correction, run.result())
+            else:
+                self._showResult(correction, run.result())
+        except Exception as error:
+            self.panel.showError(error)
+        self.panel.updatePanel()
+
+    def _showPreview(self, correction, result):
+        preview = correction.addPreviewToScene(result)
+        slicer.util.setSliceViewerLayers(foreground=preview, foregroundOpacity=1.0)
+        text = _("Preview of slice {slice} in {seconds:.1f} s, in front of the input: '{name}'.")
+        text = text.format(slice=correction.sliceIndex + 1, seconds=result.report.seconds, name=preview.GetName())
+        self.panel.showStatus(" ".join([text, *result.report.warnings]))
+
+    def _showResult(self, correction, result):
+        corrected = correction.addToScene(result)
+        parameters = self.parameters
+        shown = volumeOf(corrected)
+        strengthPercent = parameters.strengthPercent if parameters is not None else 100.0
+        if shown is corrected and strengthPercent != 100.0:
+            from SSLMARLib import slicer_logic
+
+            slicer_logic.setStrength(corrected, strengthPercent / 100.0)
+        if parameters is not None and shown is corrected:
+            parameters.correctedVolume = corrected
+        if shown is not None:
+            self._putPreviewAway(correction.inputVolume)
+            slicer.util.setSliceViewerLayers(background=shown)
+        self.panel.showStatus(resultText(corrected, result.report))
+        self.ui.resultCollapsibleButton.collapsed = False
+
+    def _putPreviewAway(self, inputVolume):
+        """A preview in front would hide the result's slice."""
+        from SSLMARLib import slicer_logic
+
+        preview = slicer_logic.previewOf(inputVolume)
+        if preview is not None:
+            for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+                if composite.GetForegroundVolumeID() == preview.GetID():
+                    composite.SetForegroundVolumeID(None)
+
+
+def remainingText(fraction, elapsedSeconds):
+    """Return what to say about the time that is left; "" while too little has been done to judge by."""
+    if fraction < FRACTION_TO_JUDGE_BY or fraction >= 1.0 or elapsedSeconds < SECONDS_TO_JUDGE_BY:
+        return ""
+    remaining = durationText(elapsedSeconds * (1.0 - fraction) / fraction)
+    return _(" - about {duration} left").format(duration=remaining)
+
+
+def resultText(corrected, report):
+    """Say what was done, and what the library noticed about the volume."""
+    text = _("Done: {name}. {corrected} of {slices} slices corrected, {metal:.1f} ml of metal, {seconds:.1f} s.")
+    text = text.format(
+        name=corrected.GetName(),
+        corrected=report.slices_corrected,
+        slices=report.slices,
+        metal=report.metal_volume_ml,
+        seconds=report.seconds,
+    )
+    return " ".join([text, *report.warnings])
