@@ -68,6 +68,7 @@ def reportRows(correctedVolume) -> list[tuple[str, str, str]]:
         value = measures.get(name)
         return _("not measured") if value is None else f"{value:.1f}"
 
+    metalHu = correctedVolume.GetAttribute(f"{ATTRIBUTE_PREFIX}MetalHu")
     return [
         (_("Input volume"), correctedVolume.GetAttribute(f"{ATTRIBUTE_PREFIX}InputVolume") or "", ""),
         (_("Method"), str(report["method"]), ""),
@@ -75,6 +76,7 @@ def reportRows(correctedVolume) -> list[tuple[str, str, str]]:
         (_("Slices"), str(report["slices"]), ""),
         (_("Slices corrected"), str(report["slices_corrected"]), ""),
         (_("Metal volume"), f"{report['metal_volume_ml']:.2f}", "ml"),
+        *([(_("Metal shown as"), metalHu, "HU")] if metalHu is not None else []),
         (_("Slices measured"), str(measures.get("slices_measured", 0)), ""),
         (_("Streak amplitude near metal, before"), measured("streak_amplitude_before_hu"), "HU"),
         (_("Streak amplitude near metal, after"), measured("streak_amplitude_after_hu"), "HU"),
@@ -83,6 +85,7 @@ def reportRows(correctedVolume) -> list[tuple[str, str, str]]:
         (_("Computing time"), f"{report['seconds']:.1f}", "s"),
         (_("Device"), str(report["device"]), ""),
         (_("SSLMAR version"), str(report["version"]), ""),
+        *((_("Note"), str(warning), "") for warning in report.get("warnings", ())),
     ]
 
 

@@ -1,6 +1,6 @@
 """The strength of a correction, changed afterwards: input + strength * (full result - input), at once and in place.
 
-Of a full result only the slices that changed stay in memory, for as long as the corrected node lives. A scene that was
+Of a full result only the slices that changed stay in memory, for as long as the corrected node is in the scene. A scene that was
 saved with the full result (strength 1) can be blended after it is loaded again, any other strength cannot.
 """
 
@@ -27,11 +27,12 @@ METAL_HU = f"{ATTRIBUTE_PREFIX}MetalHu"
 class FullResult:
     """What blending needs of one corrected node.
 
-    slices: indices of the slices that the correction changed. voxelsHu: these slices of the full result. metal: where
+    node: a weak reference to the node. slices: indices of the slices that the correction changed. voxelsHu: these slices of the full result. metal: where
     they show metal with a value of its own, None where metal stayed as it was. regions: where `measure_volume` measures.
     inputTime, resultTime: when the voxels of input and result were seen last as they should be (VTK's modification times).
     """
 
+    node: object
     slices: numpy.ndarray
     voxelsHu: numpy.ndarray
     metal: numpy.ndarray | None
@@ -41,6 +42,7 @@ class FullResult:
 
 
 _fullResults: dict[str, FullResult] = {}  # by the address of the corrected node
+_observedScenes: dict[str, object] = {}  # by address: weak references, as an address is used again
 
 
 def checksumOf(voxels: numpy.ndarray) -> str:
@@ -57,7 +59,7 @@ def changedSlices(before: numpy.ndarray, after: numpy.ndarray) -> numpy.ndarray:
 
 
 def remember(correctedVolume, inputVolume, result) -> None:
-    """Keep what blending needs of a new node with a full result, for as long as it lives."""
+    """Keep what blending needs of a new node with a full result, for as long as it is in the scene."""
     correctedVolume.SetAttribute(STRENGTH, "1")
     correctedVolume.SetAttribute(CHECKSUM, result.inputChecksum)
     metal = result.metal_shown[result.changedSlices] if result.metal_shown is not None else None
@@ -66,12 +68,43 @@ def remember(correctedVolume, inputVolume, result) -> None:
 
 
 def _keep(correctedVolume, slices, voxelsHu, metal, regions, inputTime) -> FullResult:
-    key = correctedVolume.GetAddressAsString("")
-    if key not in _fullResults:
-        correctedVolume.AddObserver(vtk.vtkCommand.DeleteEvent, lambda *arguments: _fullResults.pop(key, None))
-    full = FullResult(slices, voxelsHu, metal, tuple(regions), inputTime, correctedVolume.GetImageData().GetMTime())
-    _fullResults[key] = full
+    _observe(correctedVolume.GetScene())
+    full = FullResult(
+        node=_weakReference(correctedVolume),
+        slices=slices,
+        voxelsHu=voxelsHu,
+        metal=metal,
+        regions=tuple(regions),
+        inputTime=inputTime,
+        resultTime=correctedVolume.GetImageData().GetMTime(),
+    )
+    _fullResults[correctedVolume.GetAddressAsString("")] = full
     return full
+
+
+def _inMemory(correctedVolume) -> FullResult | None:
+    full = _fullResults.get(correctedVolume.GetAddressAsString(""))
+    return full if full is not None and full.node.Get() is correctedVolume else None
+
+
+def _observe(scene) -> None:
+    """Forget what belongs to nodes that leave the scene. (An observer of a node's own deletion would run while Python
+    collects garbage, which crashes.)"""
+    key = scene.GetAddressAsString("")
+    if key not in _observedScenes or _observedScenes[key].Get() is not scene:
+        _observedScenes[key] = _weakReference(scene)
+        scene.AddObserver(slicer.vtkMRMLScene.NodeRemovedEvent, _onNodeRemoved)
+
+
+@vtk.calldata_type(vtk.VTK_OBJECT)
+def _onNodeRemoved(scene, event, node) -> None:
+    _fullResults.pop(node.GetAddressAsString(""), None)
+
+
+def _weakReference(item):
+    reference = vtk.vtkWeakReference()
+    reference.Set(item)
+    return reference
 
 
 def strengthOf(correctedVolume) -> float:
@@ -117,7 +150,7 @@ def setStrength(correctedVolume, strength: float) -> None:
 
 def regionsOf(correctedVolume) -> tuple:
     """Where the node's result was measured (see `SSLMARLib.evaluation.volume_measures`); empty where that is not known."""
-    full = _fullResults.get(correctedVolume.GetAddressAsString(""))
+    full = _inMemory(correctedVolume)
     return full.regions if full is not None else ()
 
 
@@ -163,7 +196,7 @@ def _fullResultOf(correctedVolume) -> FullResult:
         raise changed
     if inputImage.GetPointData().GetScalars() is None or inputImage.GetScalarType() != image.GetScalarType():
         raise changed
-    full = _fullResults.get(correctedVolume.GetAddressAsString(""))
+    full = _inMemory(correctedVolume)
     inputTime = inputImage.GetMTime()
     inputHu, shownHu = arrayFromImage(inputImage), arrayFromImage(image)
     if full is None or full.inputTime != inputTime:

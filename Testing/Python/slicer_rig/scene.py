@@ -37,25 +37,34 @@ class LayoutManager:
         self._scene = scene
         self._logic = slicer.vtkMRMLLayoutLogic()
         self._slice_logics = []
-        self.reset()
+        self.open()
 
     def layoutLogic(self):
         return self._logic
 
-    def reset(self):
+    def open(self):
         """The views as they are when the application starts."""
-        self._logic.SetMRMLScene(None)
         self._logic.SetMRMLScene(self._scene)
         node = self._logic.GetLayoutNode()
         node.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-        self._slice_logics = []
         for slice_node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
             logic = slicer.vtkMRMLSliceLogic()
             logic.SetMRMLScene(self._scene)
             logic.SetSliceNode(slice_node)
             self._slice_logics.append(logic)
-        node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *arguments: self._map_views())
+        self._observed = node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *arguments: self._map_views())
         self._map_views()
+
+    def close(self):
+        """No logic may follow the scene when its singletons go."""
+        node, tag = self._observed
+        node.RemoveObserver(tag)
+        self._observed = None
+        while self._slice_logics:
+            logic = self._slice_logics.pop()
+            logic.SetSliceNode(None)
+            logic.SetMRMLScene(None)
+        self._logic.SetMRMLScene(None)
 
     def _map_views(self):
         description = self._logic.GetLayoutNode().GetCurrentLayoutDescription() or ""
@@ -77,6 +86,22 @@ class Signal:
             slot()
 
 
+class Settings:
+    """A QSettings that no file keeps."""
+
+    def __init__(self):
+        self._values = {}
+
+    def value(self, key, default=None):
+        return self._values.get(key, default)
+
+    def setValue(self, key, value):
+        self._values[key] = value
+
+    def clear(self):
+        self._values.clear()
+
+
 class Application:
     """slicer.app, as far as slicer.util and SSLMAR ask it. It says that it is testing, so no pop-up is ever shown."""
 
@@ -87,6 +112,7 @@ class Application:
         self._scene, self._logic = scene, logic
         self.process_events = lambda: None
         self.startupCompleted = Signal()
+        self.settings = Settings()
         self.layout_manager = None  # as without a main window; Rig.open_views() makes one
 
     def mrmlScene(self):
@@ -98,8 +124,14 @@ class Application:
     def testingEnabled(self):
         return True
 
+    def topLevelWidgets(self):
+        return []  # no main window
+
     def processEvents(self):
         self.process_events()
+
+    def userSettings(self):
+        return self.settings
 
     def layoutManager(self):
         return self.layout_manager
@@ -144,12 +176,12 @@ def start_scene():
 
 def open_views() -> LayoutManager:
     """Give the application slice views and a layout, in the current scene, and return the layout manager."""
-    if slicer.app.layout_manager is None:
-        slicer.app.layout_manager = LayoutManager(slicer.mrmlScene)
-    else:
-        slicer.app.layout_manager.reset()
+    slicer.app.layout_manager = LayoutManager(slicer.mrmlScene)
     return slicer.app.layout_manager
 
 
 def close_views() -> None:
-    slicer.app.layout_manager = None
+    """Before the scene is cleared."""
+    if slicer.app.layout_manager is not None:
+        slicer.app.layout_manager.close()
+        slicer.app.layout_manager = None
