@@ -201,11 +201,30 @@ def test_in_slicer_s_tests_nothing_is_installed(rig, installing, requirements, q
     assert not question.texts and not rig.packaging.installed
 
 
-def test_a_missing_library_is_a_sentence(installing, monkeypatch):
-    assert installing.missingLibrarySentence() == ""
+@pytest.fixture
+def without_library(installing, monkeypatch):
+    """SSLMARLib can no longer be imported."""
     for name in [name for name in sys.modules if name.split(".")[0] == "SSLMARLib"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "path", [])
-    monkeypatch.setattr(sys, "meta_path", [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()])
-    sentence = installing.missingLibrarySentence()
-    assert "SSLMARLib is missing" in sentence and sentence.endswith(".")
+    original = installing.importlib.util.find_spec
+    monkeypatch.setitem(sys.modules, "SSLMARLib", None)
+    monkeypatch.setattr(installing.importlib.util, "find_spec", lambda name: None if name == "SSLMARLib" else original(name))
+
+
+def test_the_library_is_found(installing):
+    assert installing.missingLibrarySentence() == ""
+
+
+def test_a_missing_library_is_a_sentence_in_the_panel(rig, repository, without_library):
+    """It comes instead of the panel, and entering, leaving and closing the module go on working."""
+    pytest.importorskip("PySide6.QtWidgets", reason="no panel without PySide6", exc_type=ImportError)
+    import slicer
+
+    rig.use_pythonqt_properties(__name__)
+    widget = rig.open_panel(rig.load_module(repository / "SSLMAR" / "SSLMAR.py"))
+    (label,) = [w for w in widget.parent.findChildren(sys.modules["qt"].QLabel) if w.objectName == "missingLibraryLabel"]
+    assert "SSLMARLib is missing" in label.text and label.text.endswith(".")
+    widget.exit()
+    slicer.mrmlScene.Clear()
+    widget.enter()
+    widget.cleanup()
