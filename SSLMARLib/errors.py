@@ -30,8 +30,13 @@ def import_torch():
     """
     try:
         import torch
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a library that torch needs is broken or missing
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            raise MissingPackageError(
+                "PyTorch is not installed: install it with `pip install torch`, or in Slicer with the PyTorch extension."
+            ) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise MissingPackageError(
-            "PyTorch is not installed: install it with `pip install torch`, or in Slicer with the PyTorch extension."
+            f"PyTorch is installed but cannot be loaded ({reason}): uninstall it, restart and install it again."
         ) from error
     return torch

@@ -23,7 +23,11 @@ def sampleTitle(kind):
 
 def register():
     """Add the samples to Slicer's Sample Data module. Called once, when Slicer has started; imports nothing heavy."""
-    import SampleData
+    try:
+        import SampleData
+    except ImportError:  # that module can be switched off
+        logging.info("Slicer's Sample Data module is not there, so it offers no samples of SSLMAR.")
+        return
 
     SampleData.SampleDataLogic.registerCustomSampleDataCategory(CATEGORY, title=_("Metal Artifact Reduction (SSLMAR)"))
     for sampleName in SAMPLE_NAMES.values():

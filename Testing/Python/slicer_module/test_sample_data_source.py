@@ -78,6 +78,11 @@ def test_both_samples_are_offered_with_a_picture(sources, sample_data):
         assert source.customDownloader is sample_data.onSampleChosen
 
 
+def test_without_slicer_s_sample_data_module_nothing_happens(sample_data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "SampleData", None)
+    sample_data.register()
+
+
 def test_a_chosen_sample_becomes_a_volume(sources, dialog, monkeypatch):
     import slicer
 
