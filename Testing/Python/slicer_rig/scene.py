@@ -42,6 +42,12 @@ class LayoutManager:
     def layoutLogic(self):
         return self._logic
 
+    def mrmlSliceLogics(self):
+        logics = vtk.vtkCollection()
+        for logic in self._slice_logics:
+            logics.AddItem(logic)
+        return logics
+
     def open(self):
         """The views as they are when the application starts."""
         self._logic.SetMRMLScene(self._scene)
