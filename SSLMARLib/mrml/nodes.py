@@ -24,6 +24,20 @@ def newNode(scene, className: str, name: str):
         raise
 
 
+@contextlib.contextmanager
+def allNodesOrNone(scene):
+    """Whatever goes wrong inside the block, every node that it added to the scene is removed again."""
+    before = {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
+    try:
+        yield
+    except BaseException:
+        nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
+        for node in nodes:  # the oldest first: a browser goes before the nodes that it would make again
+            if node.GetID() not in before and node.GetScene() is scene:
+                scene.RemoveNode(node)
+        raise
+
+
 def arrayFromImage(image) -> numpy.ndarray:
     """Return the voxels of a vtkImageData as an array (slices, rows, columns) on the same memory."""
     shape = tuple(reversed(image.GetDimensions()))

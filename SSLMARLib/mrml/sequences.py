@@ -12,7 +12,7 @@ from .._version import __version__
 from ..errors import Cancelled, InputError, NoMetalError
 from .correction import DEFAULT_METHOD, Correction, IsCancelled, Progress, methodTitle, prepareFrame
 from .i18n import _
-from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, copyDisplay, newNode, placeBeside, removeWithDisplay
+from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, allNodesOrNone, copyDisplay, placeBeside, uniqueName
 from .segmentations import DEFAULT_THRESHOLD_HU
 
 
@@ -136,7 +136,8 @@ class SequenceCorrection:
         if scene is None:
             raise InputError(_("The input sequence was removed from the scene during the run, so no result was made."))
         name = f"{self.sequenceNode.GetName()} (MAR: {methodTitle(self.method)})"
-        with newNode(scene, "vtkMRMLSequenceNode", name) as corrected:
+        with allNodesOrNone(scene):
+            corrected = scene.AddNewNodeByClass("vtkMRMLSequenceNode", uniqueName(scene, name))
             corrected.SetIndexName(self.sequenceNode.GetIndexName())
             corrected.SetIndexUnit(self.sequenceNode.GetIndexUnit())
             corrected.SetIndexType(self.sequenceNode.GetIndexType())
@@ -164,28 +165,20 @@ class SequenceCorrection:
     def _browse(self, scene, corrected) -> None:
         """Show the new sequence with the input's, frame by frame; a browser is made where there is none."""
         browser = browserOf(self.sequenceNode)
-        if browser is not None:
-            self._join(browser, corrected)
-            return
-        with newNode(scene, "vtkMRMLSequenceBrowserNode", _("{name} browser").format(name=corrected.GetName())) as browser:
+        if browser is None:
+            name = uniqueName(scene, _("{name} browser").format(name=corrected.GetName()))
+            browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", name)
             browser.SetAndObserveMasterSequenceNodeID(self.sequenceNode.GetID())
-            self._join(browser, corrected)
-
-    def _join(self, browser, corrected) -> None:
-        proxy = None
         try:
             browser.AddSynchronizedSequenceNodeID(corrected.GetID())
             _sequencesLogic().UpdateProxyNodesFromSequences(browser)
-            proxy = browser.GetProxyNode(corrected)
-            shown = browser.GetProxyNode(self.sequenceNode)
+            proxy, shown = browser.GetProxyNode(corrected), browser.GetProxyNode(self.sequenceNode)
             if proxy is not None and shown is not None:
                 proxy.SetAndObserveTransformNodeID(shown.GetTransformNodeID())
                 copyDisplay(shown, proxy)
                 placeBeside(shown, proxy)
         except BaseException:
             browser.RemoveSynchronizedSequenceNode(corrected.GetID())
-            if proxy is not None:
-                removeWithDisplay(proxy)
             raise
 
 

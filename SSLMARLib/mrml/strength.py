@@ -27,9 +27,10 @@ METAL_HU = f"{ATTRIBUTE_PREFIX}MetalHu"
 class FullResult:
     """What blending needs of one corrected node.
 
-    node: a weak reference to the node. slices: indices of the slices that the correction changed. voxelsHu: these slices of the full result. metal: where
-    they show metal with a value of its own, None where metal stayed as it was. regions: where `measure_volume` measures.
-    inputTime, resultTime: when the voxels of input and result were seen last as they should be (VTK's modification times).
+    node: a weak reference to the node. slices: indices of the slices that the correction changed. voxelsHu: these slices
+    of the full result. metal: where they show metal with a value of its own, None where metal stayed as it was. regions:
+    where `measure_volume` measures. inputTime, resultTime: when the voxels of input and result were seen last as they
+    should be (VTK's modification times).
     """
 
     node: object
