@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from . import installing
 
 CATEGORY = "SSLMAR"
-SAMPLE_NAMES = {"hip": "SSLMARHip", "dental": "SSLMARDental"}
+THUMBNAILS = {"hip": "SSLMARHip.png", "dental": "SSLMARDental.png"}
 WINDOW_LEVEL_HU = {"hip": (500.0, 50.0), "dental": (800.0, 100.0)}
 RESOURCES = Path(__file__).resolve().parents[1] / "Resources"
 WAIT_SECONDS = 0.05
@@ -30,11 +30,11 @@ def register():
         return
 
     SampleData.SampleDataLogic.registerCustomSampleDataCategory(CATEGORY, title=_("Metal Artifact Reduction (SSLMAR)"))
-    for sampleName in SAMPLE_NAMES.values():
+    for kind, thumbnail in THUMBNAILS.items():
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category=CATEGORY,
-            sampleName=sampleName,
-            thumbnailFileName=str(RESOURCES / "Icons" / f"{sampleName}.png"),
+            sampleName=sampleTitle(kind),
+            thumbnailFileName=str(RESOURCES / "Icons" / thumbnail),
             uris=[],  # nothing is downloaded: the custom downloader simulates
             fileNames=[],
             nodeNames=[],
@@ -46,7 +46,7 @@ def onSampleChosen(source):
     """Make the sample of a Sample Data source and show it; returns the list of its nodes, empty where there is none."""
     from SSLMARLib import Cancelled, MARError
 
-    kind = next(kind for kind, sampleName in SAMPLE_NAMES.items() if sampleName == source.sampleName)
+    kind = next(kind for kind in THUMBNAILS if sampleTitle(kind) == source.sampleName)
     try:
         return [makeSample(kind)]
     except Cancelled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy
@@ -69,12 +70,10 @@ def dialog(monkeypatch):
 
 
 def test_both_samples_are_offered_with_a_picture(sources, sample_data):
-    assert set(sources) == {"SSLMARHip", "SSLMARDental"}
-    from pathlib import Path
-
+    assert set(sources) == {"Simulated hip prosthesis", "Simulated dental crowns"}
     for source in sources.values():
         picture = Path(source.thumbnailFileName)
-        assert picture.name == f"{source.sampleName}.png" and picture.is_file(), picture
+        assert picture.suffix == ".png" and picture.is_file(), picture
         assert source.customDownloader is sample_data.onSampleChosen
 
 
@@ -90,7 +89,7 @@ def test_a_chosen_sample_becomes_a_volume(sources, dialog, monkeypatch):
 
     original = library.simulate_scan_of
     monkeypatch.setattr(library, "simulate_scan_of", lambda kind, slices, **options: original(kind, 2, **options))
-    source = sources["SSLMARDental"]
+    source = sources["Simulated dental crowns"]
     (volume,) = source.customDownloader(source)
     assert volume.GetName() == "Simulated dental crowns" and dialog.closed and dialog.labels
     expected = original("dental", 2, device="cpu").volume
@@ -113,7 +112,7 @@ def test_cancelling_makes_no_volume(sources, dialog):
     import slicer
 
     dialog.wasCanceled = True
-    source = sources["SSLMARHip"]
+    source = sources["Simulated hip prosthesis"]
     assert source.customDownloader(source) == [] and dialog.closed
     assert slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode") is None
 
@@ -124,7 +123,7 @@ def test_missing_packages_are_a_sentence(rig, sources, dialog, monkeypatch):
     said = []
     monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **options: said.append(text))
     rig.packaging.missing.add("torch")
-    source = sources["SSLMARHip"]
+    source = sources["Simulated hip prosthesis"]
     assert source.customDownloader(source) == []
     assert len(said) == 1 and "Simulating a scan needs torch>=2.2" in said[0]
 
