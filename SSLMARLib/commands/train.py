@@ -8,6 +8,7 @@ from .console import progress_bar, say
 
 TASKS = {  # network -> (file, class, whether torchrun may start several processes)
     "cnnmar": ("cnnmar", "CNNMARTask", False),
+    "sslmar_image": ("sslmar_image", "SSLMARImageTask", False),
     "sslmar": ("sslmar", "SSLMARTask", True),
 }
 HELP = "Train a network on a folder of metal-free CT scans."

@@ -8,6 +8,7 @@ import torch
 
 from ..errors import InputError
 from ..networks.sslmar import SSLMARNetwork, load_sslmar_network
+from ..sinogram.metal_subtraction import metal_subtracted_sinogram
 from ..sinogram.normalization import normalized_interpolation
 from ..sinogram.replacement import metal_trace_replacement
 from .base import MetalAffectedScan
@@ -43,20 +44,31 @@ class Restoration:
         )
 
 
-def restore(network: SSLMARNetwork, scan: MetalAffectedScan, iterations: int = 1) -> Restoration:
+def restore(
+    network: SSLMARNetwork, scan: MetalAffectedScan, iterations: int = 1, data_in_trace: torch.Tensor | None = None
+) -> Restoration:
     """SinoNet, FBP, ImgNet; with more `iterations` also P, metal trace replacement, FBP and the same ImgNet again; with 0 SinoNet alone.
 
-    Reads nothing of the sinogram inside the trace. Raises InputError for fewer than 0 iterations.
+    Of the sinogram inside the trace only the image "measured" reads, where ImgNet has that further input: what
+    `metal_subtracted_sinogram` leaves of it, relative to NMAR in the first iteration and to the replaced sinogram later.
+    data_in_trace: (slices, views, bins) read there in place of the scan's own. Raises InputError for fewer than 0 iterations.
     """
     if iterations < 0:
         raise InputError(f"SSLMAR cannot be iterated {iterations} times: give 0, 1, 2, ...")
     completed_sinogram = network.complete(scan.interpolated_sinogram, scan.trace)
     restoration = Restoration(completed_sinogram, scan.projector.fbp(completed_sinogram), [])
-    further = _further_images(network.image_network.further_inputs, scan) if iterations else {}
-    image = restoration.completed_image
+    inputs, further, image = network.image_network.further_inputs, {}, restoration.completed_image
+    reference = normalized_sinogram(scan) if iterations and {"nmar", "measured"} & set(inputs) else None
+    if "nmar" in inputs and iterations:
+        further["nmar"] = scan.projector.fbp(reference)
+    if "metal" in inputs:
+        further["metal"] = scan.metal_mask
     for iteration in range(iterations):
         if iteration:
-            image = scan.projector.fbp(replaced_sinogram(image, scan))
+            reference = replaced_sinogram(image, scan)
+            image = scan.projector.fbp(reference)
+        if "measured" in inputs:
+            further["measured"] = measured_image(scan, reference, data_in_trace)
         image = network.refine(image, further)
         restoration.refined_images.append(image)
     return restoration
@@ -80,15 +92,20 @@ def mirrored(scan: MetalAffectedScan) -> MetalAffectedScan:
     return MetalAffectedScan(sinogram, trace, scan.metal_mask.flip(MIRRORED_AXIS), scan.projector)
 
 
-def _further_images(names: tuple[str, ...], scan: MetalAffectedScan) -> dict[str, torch.Tensor]:
-    """What ImgNet sees beside the completed image; nothing of it depends on the networks."""
-    images = {}
-    if "nmar" in names:
-        prior = tissue_prior(scan.interpolated_image, scan.metal_mask)
-        images["nmar"] = scan.projector.fbp(normalized_interpolation(scan.sinogram, scan.projector.project(prior), scan.trace))
-    if "metal" in names:
-        images["metal"] = scan.metal_mask
-    return images
+def normalized_sinogram(scan: MetalAffectedScan) -> torch.Tensor:
+    """NMAR's completion of the trace, (slices, views, bins)."""
+    prior = tissue_prior(scan.interpolated_image, scan.metal_mask)
+    return normalized_interpolation(scan.sinogram, scan.projector.project(prior), scan.trace)
+
+
+def measured_image(
+    scan: MetalAffectedScan, reference_sinogram: torch.Tensor, data_in_trace: torch.Tensor | None = None
+) -> torch.Tensor:
+    """FBP of `metal_subtracted_sinogram`, (slices, rows, columns) in 1/cm; no gradient goes through it. See `restore`."""
+    with torch.no_grad():
+        sinogram = scan.sinogram if data_in_trace is None else torch.where(scan.trace, data_in_trace, scan.sinogram)
+        path_cm = scan.projector.project(scan.metal_mask.to(sinogram.dtype))
+        return scan.projector.fbp(metal_subtracted_sinogram(sinogram, reference_sinogram, path_cm, scan.trace))
 
 
 class SSLMAR:

@@ -11,11 +11,14 @@ from ..ct.attenuation import WATER_ATTENUATION_PER_CM
 from ..errors import InputError
 from .unet import UNet
 
-FURTHER_INPUTS = ("nmar", "metal")  # NMAR's image, 1/cm; the metal mask, 0 or 1
+FURTHER_INPUTS = ("nmar", "measured", "metal")  # NMAR's image; the image of `metal_subtracted_sinogram`; the mask, 0 or 1
+LARGEST_INPUT = 2.0  # in units of water's attenuation; what is denser is cut off, as only its place matters
+DIFFERENCE_GAIN = 5.0  # images beside the first come in as differences to it, so much larger
+RESIDUAL_UNIT_PER_CM = 0.0192  # 100 HU: what an output of 1 means
 
 
 class ImgNet(nn.Module):
-    """X_out = X + f_I(X), eq. 5; images in 1/cm. Untrained, it changes nothing. f_I works in units of water's attenuation.
+    """X_out = X + f_I(X), eq. 5; images in 1/cm. Untrained, it changes nothing. f_I sees units of water's attenuation, and gives 100 HU.
 
     channels, levels, stem: see `UNet`. further_inputs: which of FURTHER_INPUTS f_I also sees, in that order.
     """
@@ -31,8 +34,12 @@ class ImgNet(nn.Module):
 
     def forward(self, image: torch.Tensor, further: Mapping[str, torch.Tensor] | None = None) -> torch.Tensor:
         """image: (slices, rows, columns) in 1/cm. further: name to image of the same shape, for each of `further_inputs`."""
-        inputs = [image / WATER_ATTENUATION_PER_CM]
+        inputs = [_scaled(image)]
         for name in self.further_inputs:
-            unit = WATER_ATTENUATION_PER_CM if name == "nmar" else 1.0
-            inputs.append(further[name].to(image.dtype) / unit)
-        return image + WATER_ATTENUATION_PER_CM * self.unet(torch.stack(inputs, dim=1))
+            values = further[name].to(image.dtype)
+            inputs.append(values if name == "metal" else DIFFERENCE_GAIN * (_scaled(values) - inputs[0]))
+        return image + RESIDUAL_UNIT_PER_CM * self.unet(torch.stack(inputs, dim=1))
+
+
+def _scaled(image: torch.Tensor) -> torch.Tensor:
+    return (image / WATER_ATTENUATION_PER_CM).clamp(-1.0, LARGEST_INPUT)

@@ -8,6 +8,7 @@ from torch import nn
 from .unet import UNet
 
 LINE_INTEGRAL_UNIT = 4.0  # a ray through 20 cm of water: line integrals in this unit are about 1
+RESIDUAL_UNIT = 0.1  # a line integral: the size of linear interpolation's errors, so that outputs are about 1
 
 
 class SinoNet(nn.Module):
@@ -24,5 +25,5 @@ class SinoNet(nn.Module):
 
     def forward(self, interpolated_sinogram: torch.Tensor, trace: torch.Tensor) -> torch.Tensor:
         """interpolated_sinogram: S_LI (slices, views, bins), line integrals. trace: the same shape, boolean. Returns S_sn."""
-        change = LINE_INTEGRAL_UNIT * self.unet(interpolated_sinogram[:, None] / LINE_INTEGRAL_UNIT, trace)
+        change = RESIDUAL_UNIT * self.unet(interpolated_sinogram[:, None] / LINE_INTEGRAL_UNIT, trace)
         return torch.where(trace, interpolated_sinogram + change, interpolated_sinogram)

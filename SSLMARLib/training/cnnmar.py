@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,8 +10,7 @@ import numpy
 import torch
 
 from ..ct.attenuation import WATER_ATTENUATION_PER_CM, attenuation_difference_to_hu, hu_to_attenuation
-from ..errors import Cancelled, InputError
-from ..files import write_text
+from ..errors import InputError
 from ..methods.base import MetalAffectedScan
 from ..methods.cnnmar import network_images, tissue_processing
 from ..networks.cnnmar import CNNMARNetwork
@@ -26,60 +21,34 @@ from ..sinogram.replacement import metal_trace_replacement
 from ..tomography.projector import get_projector
 from .augmentation import TurnAndScale
 from .configuration import TrainingConfiguration
+from .pair_file import draw_patches, make_pairs
 from .slices import MetalFreeSlices, read_metal_free_slices
 
-logger = logging.getLogger(__name__)
-
-CHANNELS = 5  # uncorrected, BHC, LI, truth, metal
+CHANNELS = 5  # of a pair, float16 in 1/cm: uncorrected, BHC, LI, metal-free truth, metal mask
 
 
-@dataclass
-class SimulatedPairs:
-    """images: (pairs, 5, rows, columns) float16 in 1/cm: uncorrected, BHC, LI, metal-free truth, metal mask."""
+def simulate_pairs(
+    slices: MetalFreeSlices,
+    count: int,
+    configuration: TrainingConfiguration,
+    seed: int,
+    path: Path,
+    what: str = "training",
+    progress: Callable[[float, str], None] | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
+) -> numpy.ndarray:
+    """(count, CHANNELS, rows, columns), kept in a file as `make_pairs` does it.
 
-    images: numpy.ndarray
+    Pair n depends on the slices, the materials and (seed, n) alone.
+    """
+    projector = get_projector("cpu")
 
-    @classmethod
-    def make(
-        cls, slices: MetalFreeSlices, count: int, configuration: TrainingConfiguration, seed: int, path: Path, report=None
-    ) -> SimulatedPairs:
-        """Simulate `count` pairs into a memory-mapped file; pairs that it has already, from a run that was stopped, are kept.
+    def make(number: int) -> numpy.ndarray:
+        return _make_pair(slices, configuration, numpy.random.default_rng([seed, number]), projector)
 
-        Pair n depends on the slices, the materials and (seed, n) alone. Beside the file, `.done` (JSON) says how many pairs are
-        done and what they were made from; pairs of anything else are made anew. report(n): called before each; may raise Cancelled.
-        """
-        projector = get_projector("cpu")
-        shape = (count, CHANNELS, *projector.geometry.image_shape)
-        done_path = path.with_suffix(".done")
-        made_from = {
-            "slices_sha256": hashlib.sha256(numpy.ascontiguousarray(slices.images_hu)).hexdigest(),
-            "materials": list(configuration.materials),
-            "seed": seed,
-            "shape": list(shape),
-        }
-        first = _pairs_done(path, done_path, made_from)
-        if first == 0:
-            done_path.unlink(missing_ok=True)  # before the pairs go, so that it never speaks for others
-            numpy.lib.format.open_memmap(path, "w+", numpy.float16, shape).flush()
-        images = numpy.lib.format.open_memmap(path, "r+")
-        for number in range(first, count):
-            if report:
-                report(number)
-            generator = numpy.random.default_rng([seed, number])
-            images[number] = _make_pair(slices, configuration, generator, projector)
-            write_text(json.dumps({"pairs": number + 1, "made_from": made_from}) + "\n", done_path, overwrite=True)
-        return cls(images)
-
-
-def _pairs_done(path: Path, done_path: Path, made_from: dict) -> int:
-    """How many pairs of the file can be kept: none where it is missing, damaged or made from something else."""
-    try:
-        done = json.loads(done_path.read_text(encoding="utf-8"))
-        images = numpy.lib.format.open_memmap(path, "r")
-        fits = done["made_from"] == made_from and list(images.shape) == made_from["shape"] and images.dtype == numpy.float16
-        return int(done["pairs"]) if fits else 0
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
+    made_from = {"slices_sha256": slices.sha256(), "materials": list(configuration.materials), "seed": seed}
+    shape = (count, CHANNELS, *projector.geometry.image_shape)
+    return make_pairs(path, shape, made_from, make, f"Simulating {what} pair", progress, is_cancelled)
 
 
 def _make_pair(slices, configuration, generator, projector) -> numpy.ndarray:
@@ -143,21 +112,10 @@ class CNNMARTask:
         output = Path(configuration.output)
         output.mkdir(parents=True, exist_ok=True)
 
-        def report(number, total, what):
-            if is_cancelled is not None and is_cancelled():
-                raise Cancelled("Stopped while simulating pairs; the ones that are made are kept.")
-            if progress:
-                progress(0.0, f"Simulating {what} pair {number + 1} of {total}")
-
         self.training, self.validation = (
-            SimulatedPairs.make(
-                slices,
-                count,
-                configuration,
-                configuration.seed * 2 + side,
-                output / f"{what}_pairs.npy",
-                lambda number, count=count, what=what: report(number, count, what),
-            ).images
+            simulate_pairs(
+                slices, count, configuration, 2 * configuration.seed + side, output / f"{what}_pairs.npy", what, progress, is_cancelled
+            )
             for side, (slices, count, what) in enumerate(
                 ((training, configuration.pairs, "training"), (validation, configuration.validation_pairs, "validation"))
             )
@@ -166,25 +124,11 @@ class CNNMARTask:
     def loss(self, step: int) -> torch.Tensor:
         """Mean absolute error outside metal, in units of water's attenuation. The convolutions run in bfloat16."""
         generator = numpy.random.default_rng([self.configuration.seed, 7, step])
-        patches = numpy.stack([self._patch(generator) for _ in range(self.configuration.batch_size)]).astype(numpy.float32)
-        batch = torch.from_numpy(patches)
+        batch = draw_patches(self.training, self.configuration.batch_size, self.configuration.patch_pixels, generator, metal_channel=4)
         images, truth, metal = batch[:, :3], batch[:, 3], batch[:, 4]
         with torch.autocast("cpu", torch.bfloat16):
             found = self.network(images.contiguous(memory_format=torch.channels_last))
         return ((found.float() - truth).abs() * (1 - metal)).mean() / WATER_ATTENUATION_PER_CM
-
-    def _patch(self, generator) -> numpy.ndarray:
-        pair = self.training[generator.integers(len(self.training))]
-        size = min(self.configuration.patch_pixels, pair.shape[-1])
-        last = numpy.array(pair.shape[-2:]) - size
-        corner = generator.integers(0, last + 1)
-        metal = numpy.argwhere(pair[4])
-        if len(metal) and generator.random() < 0.5:
-            center = metal[generator.integers(len(metal))] + generator.integers(-size // 2, size // 2, 2)
-            corner = numpy.clip(center - size // 2, 0, last)
-        patch = pair[:, corner[0] : corner[0] + size, corner[1] : corner[1] + size]
-        patch = numpy.rot90(patch, generator.integers(4), axes=(1, 2))
-        return patch[:, ::-1] if generator.random() < 0.5 else patch
 
     def validate(self) -> dict[str, float]:
         """RMSE in HU outside metal of the LI image, of the network's image and of the replaced one, relative to LI's, mean over cases.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import zipfile
 from collections.abc import Iterator
@@ -40,6 +41,10 @@ class MetalFreeSlices:
         count = min(max(1, round(validation_share * len(names))), len(names) - 1)
         chosen = numpy.isin(self.patients, numpy.random.default_rng(seed).permutation(names)[:count])
         return self._only(~chosen), self._only(chosen)
+
+    def sha256(self) -> str:
+        """Of the voxels, to know them again."""
+        return hashlib.sha256(numpy.ascontiguousarray(self.images_hu)).hexdigest()
 
     def _only(self, which) -> MetalFreeSlices:
         return MetalFreeSlices(self.images_hu[which], self.patients[which])

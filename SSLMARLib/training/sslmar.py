@@ -20,8 +20,9 @@ from .distributed import process_device, processes, rank
 from .losses import LossWeights, completion_loss, consistency_loss, end_to_end_loss, refinement_loss
 from .metal_pairs import BatchesInOrder, MetalPairs
 from .slices import read_metal_free_slices
+from .spoiling import DataErrors, spoiled
 
-TRAINING, VALIDATION = 1, 2  # parts of the seed
+TRAINING, VALIDATION, SPOILING = 1, 2, 3  # parts of the seed
 
 
 class SSLMARTask:
@@ -67,9 +68,9 @@ class SSLMARTask:
         }
         self.terms: dict[str, torch.Tensor] = {}  # of the last step's loss, before they are weighted
         seed, batch_size = configuration.seed, configuration.batch_size
-        pairs = MetalPairs(training, batch_size, (seed, TRAINING), configuration.scales, configuration.metal_pixels)
+        self.pairs = MetalPairs(training, batch_size, (seed, TRAINING), configuration.scales, configuration.metal_pixels)
         pin_memory = self.device.startswith("cuda")
-        self._batches = BatchesInOrder(pairs, configuration.workers, rank(), processes(), pin_memory)
+        self._batches = BatchesInOrder(self.pairs, configuration.workers, rank(), processes(), pin_memory)
         cases = MetalPairs(validation, 1, (seed, VALIDATION), None, configuration.metal_pixels)
         self._cases = [cases.sample(number) for number in range(configuration.validation_pairs)] if rank() == 0 else []
 
@@ -79,11 +80,22 @@ class SSLMARTask:
         with torch.no_grad():
             scan = self._scan(images, masks.flatten(0, 1))  # the first mask of every slice, then the second
             reference = scan.uncorrected_image  # of the metal-free sinogram, eq. 6
-        restoration = restore(self.network, scan, self.iterations)
+            data = self.data_in_trace(scan, (TRAINING, step, rank()))
+        restoration = restore(self.network, scan, self.iterations, data)
         self.terms = self._terms(restoration, scan, reference)
         weighted = [getattr(self.loss_weights, name) * value for name, value in self.terms.items()]
         self.terms = {name: value.detach() for name, value in self.terms.items()}
         return torch.stack(weighted).sum()
+
+    def data_in_trace(self, scan: MetalAffectedScan, seed: tuple[int, ...]) -> torch.Tensor | None:
+        """What ImgNet's input "measured" is made from: the metal-free sinograms with random errors, a function of the seeds."""
+        if "measured" not in self.network.image_network.further_inputs:
+            return None  # nobody asks for them
+        generator = numpy.random.default_rng([self.configuration.seed, SPOILING, *seed])
+        masks, shape = to_array(scan.metal_mask), scan.sinogram.shape[1:]
+        errors = [DataErrors.draw(generator, mask, shape) for mask in masks]
+        path_cm = self.projector.project(scan.metal_mask.to(scan.sinogram.dtype))
+        return spoiled(scan.sinogram, path_cm, errors, self.projector)
 
     def _terms(self, restoration: Restoration, scan: MetalAffectedScan, reference: torch.Tensor) -> dict[str, torch.Tensor]:
         weights, metal, terms = self.loss_weights, scan.metal_mask, {}
@@ -133,8 +145,9 @@ class SSLMARTask:
     def _restored_cases(self, which: slice) -> tuple[MetalAffectedScan, dict[str, torch.Tensor]]:
         images, masks = (numpy.stack(parts) for parts in zip(*self._cases[which], strict=True))
         scan = self._scan(torch.from_numpy(images), torch.from_numpy(masks[:, 0]))
+        data = self.data_in_trace(scan, (VALIDATION, which.start))
         autocast, self.network.autocast = self.network.autocast, None
-        restoration = restore(self.network, scan, self.iterations)
+        restoration = restore(self.network, scan, self.iterations, data)
         self.network.autocast = autocast
         return scan, {
             "interpolated": scan.interpolated_image,

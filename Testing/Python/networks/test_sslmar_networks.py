@@ -122,9 +122,10 @@ def test_gradients_reach_the_first_layers():
 
 
 def test_imgnet_sees_its_further_inputs():
-    network = trained(ImgNet(**TINY, further_inputs=["nmar", "metal"]))
+    network = trained(ImgNet(**TINY, further_inputs=["nmar", "measured", "metal"]))
     image, metal = random_sinogram()
-    images = {"nmar": image.roll(3, 1), "metal": metal}
+    image = 0.05 * image  # about 0.2/cm, as tissue
+    images = {"nmar": image.roll(3, 1), "measured": image.roll(2, 1), "metal": metal}
     found = network(image, images)
     for name in images:
         assert not torch.equal(found, network(image, {**images, name: images[name].roll(1, 2)}))

@@ -11,8 +11,9 @@ import torch
 from SSLMARLib.errors import Cancelled, InputError
 from SSLMARLib.simulation.physics import load_physics
 from SSLMARLib.training import cnnmar
-from SSLMARLib.training.cnnmar import CNNMARTask, SimulatedPairs
+from SSLMARLib.training.cnnmar import CNNMARTask, simulate_pairs
 from SSLMARLib.training.configuration import TrainingConfiguration
+from SSLMARLib.training.pair_file import draw_patches
 from SSLMARLib.training.slices import MetalFreeSlices, read_metal_free_slices
 
 HU_PER_CM = 1000 / 0.192
@@ -29,7 +30,8 @@ def make(slices, tmp_path):
 
     def make_pairs(count=4, seed=0, report=None, slices=slices, path=tmp_path / "pairs.npy", **entries):
         configuration = TrainingConfiguration("cnnmar", "data", "output", **entries)
-        return numpy.array(SimulatedPairs.make(slices, count, configuration, seed, path, report).images)
+        progress = None if report is None else lambda fraction, message: report(int(message.split()[-3]) - 1)
+        return numpy.array(simulate_pairs(slices, count, configuration, seed, path, progress=progress))
 
     return make_pairs
 
@@ -143,13 +145,12 @@ def test_the_coarse_spectrum_keeps_photons_and_mean_energy():
 
 def test_the_task_trains_and_validates_on_different_patients(make_configuration, data_folder, small_projector, monkeypatch):
     used = []
-    original = SimulatedPairs.make.__func__
 
-    def remember(cls, slices, *arguments):
+    def remember(slices, *arguments):
         used.append(set(slices.patients))
-        return original(cls, slices, *arguments)
+        return simulate_pairs(slices, *arguments)
 
-    monkeypatch.setattr(SimulatedPairs, "make", classmethod(remember))
+    monkeypatch.setattr(cnnmar, "simulate_pairs", remember)
     task = CNNMARTask(make_configuration())
     training, validation = used
     assert not training & validation and len(training | validation) == 5
@@ -161,13 +162,13 @@ def test_the_task_trains_and_validates_on_different_patients(make_configuration,
 def test_patches_hold_metal_more_often_than_chance(make_configuration):
     task = CNNMARTask(make_configuration(patch_pixels=16))
     generator = numpy.random.default_rng(0)
-    patches = [task._patch(generator) for _ in range(200)]
+    patches = list(draw_patches(task.training, 200, 16, generator, metal_channel=4).numpy())
     assert {patch.shape for patch in patches} == {(5, 16, 16)}
     share = numpy.mean([patch[4].any() for patch in patches])
     somewhere = numpy.mean([task.training[generator.integers(len(task.training)), 4, 20:36, 40:56].any() for _ in range(200)])
     assert share > 0.45 and share > somewhere
     whole = CNNMARTask(make_configuration("whole", patch_pixels=500))
-    assert whole._patch(generator).shape == (5, 64, 64)
+    assert draw_patches(whole.training, 2, 500, generator, metal_channel=4).shape == (2, 5, 64, 64)
 
 
 def test_the_loss_follows_from_the_step_and_leaves_metal_out(make_configuration):

@@ -1,0 +1,52 @@
+"""Metal subtraction: what the metal can have added to the data inside its trace is fitted and taken away, what is left is anatomy."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import InputError
+
+LEAST_PATH_CM = 1e-4
+RIDGE = 1e-7  # of the mean diagonal of the normal matrix: keeps slices with little metal solvable
+TRUST_PER_CM = 0.5  # data behind 1 cm of metal count exp(-0.5) in the fit: they are noisier, and farther from any polynomial
+
+
+def metal_subtracted_sinogram(
+    sinogram: torch.Tensor, reference_sinogram: torch.Tensor, metal_path_cm: torch.Tensor, trace: torch.Tensor
+) -> torch.Tensor:
+    """S_MS = S - f(L, S_ref) inside the metal, S_ref elsewhere in the trace, S outside it; all (slices, views, bins), the trace boolean.
+
+    Of a ray that crosses metal the path length L in it is known (`metal_path_cm`, P of the metal mask). The metal's polychromatic part
+    is modeled, for each slice, as a constant and powers of L up to the third, and L and L^2 times the reference's line integral, as
+    the beam that meets the metal is hardened by the body (after the ideas of Verburg and Seco 2012, Phys. Med. Biol. 57, 2803). f is
+    fitted to S - S_ref by weighted least squares. What f can describe of a scan drops out exactly, whatever the metal: a scan without
+    metal and one with metal of that kind give the same result. So a network may learn from it on metal-free scans.
+
+    reference_sinogram: a completion of the trace, for example NMAR's. The first and the last ray of each run through metal are not
+    used, as only a part of their width may lie in metal. Raises InputError where the shapes differ.
+    """
+    if not sinogram.shape == reference_sinogram.shape == metal_path_cm.shape == trace.shape or sinogram.ndim != 3:
+        raise InputError(
+            f"The sinograms {tuple(sinogram.shape)}, {tuple(reference_sinogram.shape)}, the metal paths {tuple(metal_path_cm.shape)} and "
+            f"the trace {tuple(trace.shape)} must have one shape (slices, views, bins)."
+        )
+    used = rays_inside_metal(metal_path_cm, trace)
+    path, reference = metal_path_cm.double(), reference_sinogram.double()
+    weight = torch.exp(-TRUST_PER_CM * path) * used
+    terms = torch.stack([torch.ones_like(path), path, path**2, path**3, path * reference, path**2 * reference], dim=1)
+    terms = terms / terms.abs().amax((-2, -1), keepdim=True).clamp(min=1e-9)
+    weighted_terms = (terms * weight[:, None]).flatten(2)
+    weighted_metal = ((sinogram - reference_sinogram) * weight).flatten(1)
+    normal = weighted_terms @ weighted_terms.transpose(1, 2)
+    ridge = RIDGE * normal.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-12)
+    normal = normal + ridge[:, None, None] * torch.eye(terms.shape[1], dtype=normal.dtype, device=normal.device)
+    coefficients = torch.linalg.solve(normal, weighted_terms @ weighted_metal[..., None])
+    metal = (terms * coefficients[..., None]).sum(1).to(sinogram.dtype)
+    return torch.where(used, sinogram - metal, torch.where(trace, reference_sinogram, sinogram))
+
+
+def rays_inside_metal(metal_path_cm: torch.Tensor, trace: torch.Tensor) -> torch.Tensor:
+    """The rays of the trace that cross metal, and whose neighbors on the detector do; boolean, (slices, views, bins) as both inputs."""
+    misses = (metal_path_cm <= LEAST_PATH_CM).to(torch.float32)
+    beside_a_miss = torch.nn.functional.max_pool2d(misses[:, None], (1, 3), stride=1, padding=(0, 1))[:, 0] > 0
+    return trace & ~beside_a_miss

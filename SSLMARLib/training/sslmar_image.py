@@ -1,0 +1,90 @@
+"""Training of ImgNet alone, on image pairs made beforehand: the quick first half of SSLMAR's training, which `--from` goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+import torch
+
+from ..ct.attenuation import WATER_ATTENUATION_PER_CM
+from ..errors import InputError
+from ..methods.base import MetalAffectedScan
+from ..methods.sslmar import measured_image, normalized_sinogram
+from ..sinogram.trace import metal_trace
+from .configuration import TrainingConfiguration
+from .pair_file import draw_patches, make_pairs
+from .sslmar import SPOILING, TRAINING, SSLMARTask
+
+CHANNELS = 5  # of a pair, float16 in 1/cm: LI, NMAR, measured, reference, metal mask
+METAL_CHANNEL = 4
+PAIRS_AT_ONCE = 4
+WIDER_TRACE_SHARE = 0.5  # of the pairs have a trace one bin wider on both sides, as `correct` uses it
+
+
+class SSLMARImageTask(SSLMARTask):
+    """ImgNet learns the FBP of the metal-free sinogram (eq. 6) from LI's image and its further inputs; SinoNet stays as it is.
+
+    The pairs are made from metal-free slices and masks once, into a file, and learned from in random patches; validation is that of
+    `SSLMARTask`, through the whole method.
+    """
+
+    def __init__(
+        self,
+        configuration: TrainingConfiguration,
+        progress: Callable[[float, str], None] | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
+    ):
+        super().__init__(configuration, progress, is_cancelled)
+        if not self.iterations:
+            raise InputError("loss_weights switches ImgNet off in the training configuration, but sslmar_image trains it alone.")
+        self.network.sinogram_network.requires_grad_(False)
+        self._made: tuple[int, numpy.ndarray] = (-1, numpy.empty(0))
+        output = Path(configuration.output)
+        output.mkdir(parents=True, exist_ok=True)
+        made_from = {
+            "slices_sha256": self.pairs.slices.sha256(),
+            "seed": configuration.seed,
+            "scales": list(configuration.scales),
+            "metal_pixels": list(configuration.metal_pixels),
+        }
+        shape = (configuration.pairs, CHANNELS, *self.projector.geometry.image_shape)
+        path = output / "training_pairs.npy"
+        self.training = make_pairs(path, shape, made_from, self._pair, "Making training pair", progress, is_cancelled)
+
+    def loss(self, step: int) -> torch.Tensor:
+        """Mean absolute error outside metal, in units of water's attenuation."""
+        generator = numpy.random.default_rng([self.configuration.seed, TRAINING, step])
+        count, size = self.configuration.batch_size, self.configuration.patch_pixels
+        patches = draw_patches(self.training, count, size, generator, METAL_CHANNEL).to(self.device)
+        interpolated, nmar, measured, reference, metal = patches.unbind(1)
+        refined = self.network.refine(interpolated, {"nmar": nmar, "measured": measured, "metal": metal})
+        error = ((refined - reference).abs() * (1 - metal)).mean() / WATER_ATTENUATION_PER_CM
+        self.terms = {"refinement": error.detach()}
+        return error
+
+    def _pair(self, number: int) -> numpy.ndarray:
+        """Pair n of (CHANNELS, rows, columns); a few are made at once, as that is faster."""
+        first = number - number % PAIRS_AT_ONCE
+        if self._made[0] != first:
+            with torch.no_grad():
+                self._made = (first, self._some_pairs(range(first, first + PAIRS_AT_ONCE)))
+        return self._made[1][number - first]
+
+    def _some_pairs(self, numbers: range) -> numpy.ndarray:
+        images, masks = (numpy.stack(parts) for parts in zip(*map(self.pairs.sample, numbers), strict=True))
+        images, metal = torch.from_numpy(images).to(self.device), torch.from_numpy(masks[:, 0]).to(self.device)
+        wider = numpy.random.default_rng([self.configuration.seed, SPOILING, numbers[0]]).random() < WIDER_TRACE_SHARE
+        trace = metal_trace(metal, self.projector, int(wider))
+        scan = MetalAffectedScan(self.projector.project(images), trace, metal, self.projector)
+        completed = normalized_sinogram(scan)
+        data = self.data_in_trace(scan, (TRAINING, numbers[0]))
+        channels = [
+            scan.interpolated_image,
+            self.projector.fbp(completed),
+            measured_image(scan, completed, data),
+            scan.uncorrected_image,
+            metal.to(images.dtype),
+        ]
+        return torch.stack(channels, dim=1).clamp(-60, 60).cpu().numpy().astype(numpy.float16)
