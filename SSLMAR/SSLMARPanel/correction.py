@@ -1,5 +1,6 @@
 """The section Correction: method, device, what becomes of the metal, strength."""
 
+import slicer
 from slicer.i18n import tr as _
 
 from .jobs import whyNotReady
@@ -11,6 +12,8 @@ STRENGTH_DELAY_MS = 30
 
 class CorrectionSection(Section):
     def setup(self):
+        from SSLMARLib import slicer_logic
+
         self._methods = NamedChoices(self.ui.methodComboBox, lambda name: self._choose("method", name))
         for name, title in self.logic.methods():
             self._methods.add(name, title, methodDescription(name))
@@ -20,6 +23,7 @@ class CorrectionSection(Section):
         self._devices.add("cuda", _("GPU (CUDA)"))
         self._materials = NamedChoices(self.ui.metalMaterialComboBox, lambda name: self._choose("metalMaterial", name))
         self._addMaterials()
+        slicer_logic.useTimingStore(slicer.app.userSettings())
         self._delayedStrength = DelayedCall(self.blend, STRENGTH_DELAY_MS)
         self._shownTimes = None
         self._shownResult = None
@@ -41,7 +45,6 @@ class CorrectionSection(Section):
         self._methods.show(parameters.method)
         self._devices.show(parameters.device)
         self._materials.show(parameters.metalMaterial)
-        self.ui.methodDescriptionLabel.text = methodDescription(parameters.method)
         self._showTimes()
         self._followResult()
 
@@ -101,14 +104,16 @@ class CorrectionSection(Section):
             name: slicer_logic.expectedSeconds(name, slices, parameters.device) if slices else None
             for name in self._methods.names
         }
+        isKnown = times.get(parameters.method) is not None or not slices
+        unknown = "" if isKnown else _(" How long it takes here is known after a first run or preview.")
+        self.ui.methodDescriptionLabel.text = methodDescription(parameters.method) + unknown
         if times == self._shownTimes:
             return
         self._shownTimes = times
         for name, title in self.logic.methods():
             if times.get(name) is not None:
-                title = _("{method} (about {duration} for {slices} slices)").format(
-                    method=title, duration=durationText(times[name]), slices=slices
-                )
+                text = _("{method} (about {duration})")
+                title = text.format(method=title, duration=durationText(times[name]))
             self._methods.setTitle(name, title)
 
     def _slicesWithMetal(self):

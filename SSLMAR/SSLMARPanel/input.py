@@ -3,12 +3,13 @@
 import slicer
 from slicer.i18n import tr as _
 
-from .nodes import sequenceOf
 from .section import Section
 
 
 class InputSection(Section):
     def update(self):
+        from SSLMARLib import slicer_logic
+
         self.ui.inputCollapsibleButton.enabled = not self.panel.isRunning
         volume = self.parameters.inputVolume if self.parameters is not None else None
         self.follow(
@@ -17,11 +18,9 @@ class InputSection(Section):
         )
         summary, remarks = _("Choose the CT volume to correct, or load one."), ()
         if volume is not None:
-            from SSLMARLib import slicer_logic
-
             description = slicer_logic.describeVolume(volume)
             summary, remarks = description.summary, description.remarks
         self.ui.volumeSummaryLabel.text = summary
         self.ui.volumeRemarksLabel.text = "\n".join(remarks)
         self.ui.volumeRemarksLabel.visible = bool(remarks)
-        self.ui.allFramesCheckBox.visible = sequenceOf(volume) is not None
+        self.ui.allFramesCheckBox.visible = slicer_logic.sequenceOf(volume) is not None

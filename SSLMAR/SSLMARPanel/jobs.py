@@ -3,7 +3,7 @@
 import slicer
 from slicer.i18n import tr as _
 
-from .nodes import sequenceOf, shownSlice
+from .nodes import shownSlice
 
 
 def whyNotReady(parameters):
@@ -64,8 +64,9 @@ def prepare(parameters, shownSliceOnly=False):
         options["metalHu"] = slicer_logic.METAL_MATERIALS_HU[parameters.metalMaterial]
     if shownSliceOnly:
         return slicer_logic.prepareCorrection(volume, *arguments, **options, sliceIndex=_shownSliceOf(volume))
-    if parameters.allFrames and sequenceOf(volume) is not None:
-        return slicer_logic.prepareSequenceCorrection(sequenceOf(volume), *arguments, **options)
+    sequence = slicer_logic.sequenceOf(volume) if parameters.allFrames else None
+    if sequence is not None:
+        return slicer_logic.prepareSequenceCorrection(sequence, *arguments, **options)
     return slicer_logic.prepareCorrection(volume, *arguments, **options)
 
 

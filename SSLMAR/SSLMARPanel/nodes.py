@@ -1,4 +1,4 @@
-"""Questions that the panel asks the scene: sequences, the slice that is shown, the slices that a segmentation reaches."""
+"""Questions that the panel asks the scene: which volume shows a result, which slice is shown, what a segmentation reaches."""
 
 import itertools
 
@@ -7,18 +7,9 @@ import slicer
 import vtk
 
 
-def sequenceOf(volume):
-    """Return the sequence node of which a volume shows one frame, or None."""
-    module = getattr(slicer.modules, "sequences", None)
-    if volume is None or module is None:
-        return None
-    browser = module.logic().GetFirstBrowserNodeForProxyNode(volume)
-    return browser.GetSequenceNode(volume) if browser is not None else None
-
-
 def volumeOf(node):
     """Return the volume that shows a result: the node itself, or of a sequence its current frame; None where none does."""
-    if node.IsA("vtkMRMLScalarVolumeNode"):
+    if not node.IsA("vtkMRMLSequenceNode"):
         return node
     browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(node)
     return browser.GetProxyNode(node) if browser is not None else None

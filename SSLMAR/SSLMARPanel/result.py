@@ -13,15 +13,17 @@ SWIPE_DELAY_MS = 20
 
 
 class ResultSection(Section):
-    """Comparison buttons stay pressed while their comparison is on; pressing one again, or another, ends it."""
+    """Comparison buttons stay pressed while their comparison is on; pressing one again, or another, ends it.
+
+    A comparison outlives the panel's leaving, so that other modules may be used on it, but not its nodes.
+    """
 
     def setup(self):
         ui = self.ui
         # Only results of this module are listed; they carry this attribute.
         ui.correctedVolumeSelector.addAttribute("vtkMRMLScalarVolumeNode", "SSLMAR.Version")
-        self.comparison = ""
         self._buttons = {
-            "sideBySide": ui.sideBySideButton,
+            "side by side": ui.sideBySideButton,
             "difference": ui.differenceButton,
             "swipe": ui.swipeButton,
         }
@@ -35,6 +37,13 @@ class ResultSection(Section):
         self._corrected = None
         ui.reportTableView.verticalHeader().visible = False
         ui.reportTableView.horizontalHeader().stretchLastSection = True
+
+    @property
+    def comparison(self):
+        """What is compared now: a name of the buttons, or "" for nothing."""
+        from SSLMARLib import slicer_logic
+
+        return slicer_logic.comparisonShown()
 
     def update(self):
         corrected = self.parameters.correctedVolume if self.parameters is not None else None
@@ -76,7 +85,7 @@ class ResultSection(Section):
         self._showTable(None)
 
     def onSideBySideButton(self):
-        self._compare("sideBySide")
+        self._compare("side by side")
 
     def onDifferenceButton(self):
         self._compare("difference")
@@ -93,25 +102,22 @@ class ResultSection(Section):
             corrected = self.parameters.correctedVolume
             inputVolume = inputOf(corrected)
             try:
-                if name == "sideBySide":
+                if name == "side by side":
                     slicer_logic.compareSideBySide(inputVolume, corrected)
                 elif name == "difference":
                     slicer_logic.showDifference(inputVolume, corrected)
                 else:
                     slicer_logic.showSwipe(inputVolume, corrected, self.ui.swipeSliderWidget.value / 100.0)
-                self.comparison = name
             except Exception as error:
                 self.panel.showError(error)
         self.panel.updatePanel()
 
     def endComparison(self):
         """Give the views back what they showed before."""
-        if self.comparison:
-            from SSLMARLib import slicer_logic
+        from SSLMARLib import slicer_logic
 
-            self.comparison = ""
-            self._delayedSwipe.cancel()
-            slicer_logic.endComparison()
+        self._delayedSwipe.cancel()
+        slicer_logic.endComparison()
 
     def _onSwipeMoved(self, *_):
         if self.comparison == "swipe":
@@ -141,10 +147,19 @@ class ResultSection(Section):
         except Exception as error:
             self._showTable(None)
             self.panel.showError(error)
+        self._refreshComparison()
+
+    def _refreshComparison(self):
+        """Let the comparison show the voxels as they are now."""
+        from SSLMARLib import slicer_logic
+
+        inputVolume = inputOf(self._corrected)
+        if inputVolume is None:
+            return
         if self.comparison == "difference":
-            inputVolume = inputOf(self._corrected)
-            if inputVolume is not None:
-                slicer_logic.showDifference(inputVolume, self._corrected)
+            slicer_logic.showDifference(inputVolume, self._corrected)
+        elif self.comparison == "swipe":
+            self._swipe()
 
     def _showTable(self, table):
         view = self.ui.reportTableView

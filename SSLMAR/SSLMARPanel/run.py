@@ -160,7 +160,7 @@ class RunSection(Section):
         if shown is not None:
             self._putPreviewAway(correction.inputVolume)
             slicer.util.setSliceViewerLayers(background=shown)
-        self.panel.showStatus(resultText(corrected, result.report))
+        self.panel.showStatus(resultText(corrected, result) if shown is corrected else sequenceText(corrected, result))
         self.ui.resultCollapsibleButton.collapsed = False
 
     def _putPreviewAway(self, inputVolume):
@@ -182,8 +182,9 @@ def remainingText(fraction, elapsedSeconds):
     return _(" - about {duration} left").format(duration=remaining)
 
 
-def resultText(corrected, report):
+def resultText(corrected, result):
     """Say what was done, and what the library noticed about the volume."""
+    report = result.report
     text = _("Done: {name}. {corrected} of {slices} slices corrected, {metal:.1f} ml of metal, {seconds:.1f} s.")
     text = text.format(
         name=corrected.GetName(),
@@ -193,3 +194,15 @@ def resultText(corrected, report):
         seconds=report.seconds,
     )
     return " ".join([text, *report.warnings])
+
+
+def sequenceText(corrected, results):
+    """Say what was done to the frames of a sequence; a frame without metal has no result."""
+    reports = [result.report for result in results if result is not None]
+    text = _("Done: {name}. {corrected} of {frames} frames corrected, {seconds:.1f} s.").format(
+        name=corrected.GetName(),
+        corrected=len(reports),
+        frames=len(results),
+        seconds=sum(report.seconds for report in reports),
+    )
+    return " ".join([text, *dict.fromkeys(warning for report in reports for warning in report.warnings)])

@@ -32,6 +32,7 @@ class Rig:
             parent.deleteLater()
         self.subject_hierarchy_plugins.enabled = True
         self.packaging.reset()
+        slicer.app.settings.clear()
         self.scene.Clear(True)
         slicer.app.applicationLogic().GetColorLogic().AddDefaultColorNodes()
 

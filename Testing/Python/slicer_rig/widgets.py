@@ -6,6 +6,7 @@ switches that on for a module from outside, by PySide6's feature "true_property"
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import types
@@ -173,8 +174,20 @@ def use_pythonqt_properties(module_name: str) -> None:
     feature.set_selection(TRUE_PROPERTY, module_name)
 
 
+def keep_constants_alive() -> None:
+    """Before Python 3.12: keep None, True, False and NotImplemented from being freed.
+
+    Newer PySide6 (6.12) returns them as if they were immortal, which they are only from Python 3.12 on: their counts of
+    references fall with each call, and at 0 the interpreter ends. So they get more than any run can use up.
+    """
+    if sys.implementation.name == "cpython" and sys.version_info < (3, 12):
+        for constant in (None, True, False, NotImplemented):
+            ctypes.c_ssize_t.from_address(id(constant)).value += 1 << 30  # the count is an object's first field
+
+
 def publish():
     """Make qt, ctk and the slicer.qMRML* widgets importable; return the QApplication."""
+    keep_constants_alive()
     qt, ctk = types.ModuleType("qt"), types.ModuleType("ctk")
     for source in (QtCore, QtGui, QtWidgets, QtUiTools):
         qt.__dict__.update({name: getattr(source, name) for name in dir(source) if name.startswith("Q")})

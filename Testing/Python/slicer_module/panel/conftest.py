@@ -30,8 +30,19 @@ def module(rig, repository, request):
 def panel(rig, module, library):
     """The open panel on an empty scene, over the quick stand-in of the library."""
     widget = rig.open_panel(module)
+    for delayed in delayed_calls(widget):
+        delayed._timer.interval = 1
     yield widget
     widget.cleanup()
+
+
+def delayed_calls(panel):
+    return [
+        panel.metalSection._delayedCount,
+        panel.correctionSection._delayedStrength,
+        panel.resultSection._delayedReport,
+        panel.resultSection._delayedSwipe,
+    ]
 
 
 @pytest.fixture
@@ -114,13 +125,7 @@ def tools(rig, library):
 
     def settle(panel):
         """Let the event loop run until nothing delayed is waiting any more."""
-        delayed = [
-            panel.metalSection._delayedCount,
-            panel.correctionSection._delayedStrength,
-            panel.resultSection._delayedReport,
-            panel.resultSection._delayedSwipe,
-        ]
-        rig.spin(lambda: not any(call.waiting for call in delayed))
+        rig.spin(lambda: not any(call.waiting for call in delayed_calls(panel)))
 
     def apply(panel):
         panel.ui.applyButton.click()

@@ -1,0 +1,441 @@
+"""Apply, Cancel and Preview: each way that a run can end leaves a sane panel."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy
+import pytest
+
+from SSLMARLib import InputError, MissingPackageError
+
+
+@pytest.fixture
+def pop_ups(monkeypatch):
+    """What slicer.util.errorDisplay would have shown: (text, details)."""
+    import slicer
+
+    shown = []
+    monkeypatch.setattr(
+        slicer.util, "errorDisplay", lambda text, detailedText=None, **keywords: shown.append((text, detailedText))
+    )
+    return shown
+
+
+def test_apply_is_enabled_exactly_when_it_can_run(panel):
+    import slicer
+
+    parameters, scene = panel.parameterNode, slicer.mrmlScene
+    buttons = panel.ui.applyButton, panel.ui.previewSliceButton
+
+    def assert_refused(reason):
+        for button in buttons:
+            assert not button.enabled
+            assert reason in button.toolTip
+
+    def assert_ready():
+        for button in buttons:
+            assert button.enabled
+        assert "the result is a new volume beside the input" in buttons[0].toolTip
+        assert "Correct only the slice" in buttons[1].toolTip
+
+    assert_refused("No input volume is chosen")
+    empty = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty")
+    parameters.inputVolume = empty
+    assert_refused("'Empty' holds no voxels")
+    slicer.util.updateVolumeFromArray(empty, numpy.zeros((2, 3, 4), numpy.int16))
+    assert_ready()
+
+    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Implants")
+    parameters.metalSegmentation = segmentation
+    assert_refused("'Implants' has no segments")
+    segment_id = segmentation.GetSegmentation().AddEmptySegment("", "Screw")
+    assert_ready()
+    segmentation.GetSegmentation().RemoveSegment(segment_id)
+    assert_refused("'Implants' has no segments")
+    scene.RemoveNode(segmentation)
+    assert parameters.metalSegmentation is None
+    assert_ready()
+
+    parameters.method = "magic"
+    assert_refused("The method 'magic' is not available")
+    assert panel.ui.methodComboBox.currentIndex == -1
+    panel.ui.methodComboBox.currentIndex = 0
+    assert_ready()
+
+    scene.RemoveNode(empty)
+    assert_refused("No input volume is chosen")
+
+
+def test_a_run(rig, panel, volume, tools):
+    import slicer
+
+    tools.add_slice_view()
+    gate = tools.Gate()
+    ui = panel.ui
+    ui.applyButton.click()
+    rig.spin(lambda: ui.progressBar.value == 25)
+    assert (ui.applyButton.text, ui.applyButton.enabled) == ("Cancel", True)
+    assert ui.progressBar.visible and not ui.previewSliceButton.enabled
+    assert ui.statusLabel.text == "Slice 3 of 12"
+    for section in (ui.inputCollapsibleButton, ui.metalCollapsibleButton, ui.correctionCollapsibleButton):
+        assert not section.enabled
+    assert tools.volume_names() == ["CT"]
+
+    gate.released.set()
+    tools.finish(panel)
+    tools.assert_idle(panel)
+    assert ui.statusLabel.text == "Done: CT (MAR: NMAR). 1 of 3 slices corrected, 0.5 ml of metal, 1.5 s."
+    corrected = slicer.util.getNode("CT (MAR: NMAR)")
+    before = slicer.util.arrayFromVolume(volume)
+    assert (slicer.util.arrayFromVolume(corrected) == before - 1).all()
+    assert before[0, 0, 0] == 40 and before[1, 3, 4] == 3000
+    assert panel.parameterNode.correctedVolume is corrected
+    composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    assert composite.GetBackgroundVolumeID() == corrected.GetID()
+
+
+def test_the_remaining_time_is_said_once_it_can_be_judged(module):
+    from SSLMARPanel.run import remainingText
+
+    assert remainingText(0.04, 60.0) == ""
+    assert remainingText(0.5, 1.0) == ""
+    assert remainingText(1.0, 60.0) == ""
+    assert remainingText(0.25, 10.0) == " - about 30 s left"
+    assert remainingText(0.1, 60.0) == " - about 9 min left"
+    assert remainingText(0.1, 3600.0) == " - about 9 h left"
+
+
+def test_the_remaining_time_stands_beside_the_slice(rig, panel, volume, tools):
+    gate = tools.Gate()
+    panel.ui.applyButton.click()
+    rig.spin(gate.entered.is_set)
+    panel.runSection._startTime -= 20.0
+    rig.spin(lambda: panel.ui.statusLabel.text == "Slice 3 of 12 - about 60 s left")
+    gate.released.set()
+    tools.finish(panel)
+
+
+def test_what_is_chosen_reaches_the_library(panel, volume, library, tools):
+    """And two runs in a row take the parameters of their time."""
+    tools.apply(panel)
+    ui = panel.ui
+    ui.methodComboBox.currentIndex = 0
+    ui.deviceComboBox.currentIndex = 1
+    ui.thresholdSliderWidget.value = 2500.0
+    ui.smallestComponentSpinBox.value = 4.0
+    ui.dilationSpinBox.value = 2.0
+    tools.apply(panel)
+    assert tools.volume_names() == ["CT", "CT (MAR: LI)", "CT (MAR: NMAR)"]
+    names = ("method", "device", "threshold_hu", "smallest_component_mm3", "mask_dilation_mm")
+    chosen = [tuple(keywords[name] for name in names) for _, _, keywords in library.calls]
+    assert chosen == [("nmar", "auto", 2000.0, 1.0, 0.0), ("li", "cpu", 2500.0, 4.0, 2.0)]
+    assert panel.parameterNode.inputVolume is volume
+    tools.assert_idle(panel)
+
+
+def test_metal_becomes_the_chosen_material(panel, volume, tools):
+    import slicer
+
+    from SSLMARLib.slicer_logic import METAL_MATERIALS_HU
+
+    combo = panel.ui.metalMaterialComboBox
+    assert combo.currentText == "as it was"
+    assert [combo.itemText(index).split(" (")[0] for index in range(1, combo.count)] == list(METAL_MATERIALS_HU)
+    panel.parameterNode.metalSegmentation = tools.add_segmentation("Implants", "Screw")
+    seen = []
+    from SSLMARLib import slicer_logic
+
+    prepare = slicer_logic.prepareCorrection
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            slicer_logic, "prepareCorrection", lambda *nodes, **options: seen.append(options) or prepare(*nodes, **options)
+        )
+        tools.apply(panel)
+        combo.currentIndex = 1
+        tools.apply(panel)
+    assert "metalHu" not in seen[0]
+    assert seen[1]["metalHu"] == METAL_MATERIALS_HU["titanium"]
+    assert slicer.util.getNode("CT (MAR: NMAR) 2").GetAttribute("SSLMAR.MetalHu") == "11570"
+
+
+def test_cancel(rig, panel, volume, tools):
+    gate = tools.Gate()
+    panel.ui.applyButton.click()
+    rig.spin(gate.entered.is_set)
+    start = time.monotonic()
+    panel.ui.applyButton.click()
+    assert (panel.ui.applyButton.text, panel.ui.applyButton.enabled) == ("Cancelling...", False)
+    tools.finish(panel)
+    assert time.monotonic() - start < 2.0
+    tools.assert_idle(panel)
+    assert panel.ui.applyButton.enabled
+    assert panel.ui.statusLabel.text == "Cancelled; no volume was made."
+    assert tools.volume_names() == ["CT"]
+
+
+def test_a_result_that_comes_after_the_cancel_is_dropped(rig, panel, volume, library, tools):
+    entered, released = threading.Event(), threading.Event()
+
+    def work(progress, is_cancelled):
+        entered.set()
+        released.wait(10)
+
+    library.work = work
+    panel.ui.applyButton.click()
+    rig.spin(entered.is_set)
+    panel.ui.applyButton.click()
+    released.set()
+    tools.finish(panel)
+    assert tools.volume_names() == ["CT"]
+    assert panel.ui.statusLabel.text == "Cancelled; no volume was made."
+
+
+def test_a_sentence_of_the_library_is_shown_in_the_panel(panel, volume, library, tools, pop_ups):
+    def no_metal(progress, is_cancelled):
+        raise InputError("No voxel exceeds 2000 HU (the highest is 40 HU): lower the threshold.")
+
+    library.work = no_metal
+    tools.apply(panel)
+    assert panel.ui.statusLabel.text.startswith("No voxel exceeds 2000 HU")
+    tools.assert_idle(panel)
+    assert panel.ui.applyButton.enabled
+    assert tools.volume_names() == ["CT"]
+    assert not pop_ups
+    library.work = None
+    tools.apply(panel)
+    assert tools.volume_names() == ["CT", "CT (MAR: NMAR)"]
+
+
+def test_an_unforeseen_error_is_shown_with_its_trace(panel, volume, library, tools, pop_ups):
+    def break_down(progress, is_cancelled):
+        raise ZeroDivisionError("division by zero")
+
+    library.work = break_down
+    tools.apply(panel)
+    tools.assert_idle(panel)
+    ((text, details),) = pop_ups
+    assert text == "This did not work: division by zero"
+    assert "break_down" in details
+    assert tools.volume_names() == ["CT"]
+
+
+def test_what_the_library_noticed_is_said(panel, volume, monkeypatch, tools):
+    import SSLMARLib.correction
+
+    reduce_metal_artifacts = SSLMARLib.correction.reduce_metal_artifacts
+
+    def warn(*arguments, **keywords):
+        result = reduce_metal_artifacts(*arguments, **keywords)
+        result.report.warnings.append("The GPU was not used.")
+        return result
+
+    monkeypatch.setattr(SSLMARLib.correction, "reduce_metal_artifacts", warn)
+    tools.apply(panel)
+    assert panel.ui.statusLabel.text.endswith("1.5 s. The GPU was not used.")
+
+
+def test_the_input_is_removed_during_a_run(rig, panel, volume, tools):
+    import slicer
+
+    gate = tools.Gate()
+    panel.ui.applyButton.click()
+    rig.spin(gate.entered.is_set)
+    slicer.mrmlScene.RemoveNode(volume)
+    tools.finish(panel)
+    tools.assert_idle(panel)
+    assert panel.ui.statusLabel.text == "The input was removed, so the correction was cancelled."
+    assert not panel.ui.applyButton.enabled
+    assert tools.volume_names() == []
+
+
+def test_the_segmentation_is_removed_during_a_run(rig, panel, volume, tools):
+    """Its voxels were copied, so the result still comes; it says by name what it was made with."""
+    import slicer
+
+    segmentation = tools.add_segmentation("Implants", "Screw")
+    panel.parameterNode.metalSegmentation = segmentation
+    gate = tools.Gate()
+    panel.ui.applyButton.click()
+    rig.spin(gate.entered.is_set)
+    slicer.mrmlScene.RemoveNode(segmentation)
+    gate.released.set()
+    tools.finish(panel)
+    tools.assert_idle(panel)
+    corrected = slicer.util.getNode("CT (MAR: NMAR)")
+    assert corrected.GetAttribute("SSLMAR.MetalSegmentation") == "Implants"
+    assert panel.parameterNode.metalSegmentation is None and panel.ui.applyButton.enabled
+
+
+def test_the_scene_is_closed_during_a_run(rig, panel, volume, library, tools):
+    import slicer
+
+    gate = tools.Gate()
+    panel.ui.applyButton.click()
+    rig.spin(gate.entered.is_set)
+    slicer.mrmlScene.Clear()
+    tools.assert_idle(panel)
+    assert panel.ui.statusLabel.text == "The scene was closed, so the correction was cancelled."
+    assert gate.left.wait(2.0), "the thread went on for more than 2 s"
+    assert tools.volume_names() == []
+    assert not panel.ui.applyButton.enabled
+
+    library.work = None
+    panel.parameterNode.inputVolume = tools.add_volume("Next CT")
+    tools.apply(panel)
+    assert tools.volume_names() == ["Next CT", "Next CT (MAR: NMAR)"]
+
+
+def test_the_run_goes_on_while_another_module_is_open(rig, panel, volume, tools):
+    gate = tools.Gate()
+    panel.ui.applyButton.click()
+    rig.spin(gate.entered.is_set)
+    panel.exit()
+    gate.released.set()
+    tools.finish(panel)
+    panel.enter()
+    tools.assert_idle(panel)
+    assert tools.volume_names() == ["CT", "CT (MAR: NMAR)"]
+    assert panel.ui.correctedVolumeSelector.currentNode().GetName() == "CT (MAR: NMAR)"
+    panel.ui.thresholdSliderWidget.value = 2222.0
+    assert panel.parameterNode.thresholdHu == 2222.0
+
+
+# ----------------------------------------------------------------------------------------------------------- Preview
+
+
+@pytest.mark.parametrize("slice_index", [0, 1, 2])
+def test_the_preview_corrects_the_slice_that_is_shown(panel, volume, library, tools, slice_index):
+    import slicer
+
+    voxels = slicer.util.arrayFromVolume(volume)
+    voxels[:, 3:5, 4:6] = 3000
+    slicer.util.arrayFromVolumeModified(volume)
+    tools.add_slice_view(volume, slice_index)
+    panel.ui.previewSliceButton.click()
+    tools.finish(panel)
+    tools.assert_idle(panel)
+    ((corrected_voxels, _, _),) = library.calls
+    assert corrected_voxels.shape == (1, 8, 9)
+    preview = slicer.util.getNode("CT preview")
+    assert panel.ui.statusLabel.text == f"Preview of slice {slice_index + 1} in 1.5 s, in front of the input: 'CT preview'."
+    assert preview.GetOrigin()[2] == slice_index * volume.GetSpacing()[2]
+    composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    assert composite.GetForegroundVolumeID() == preview.GetID() and composite.GetForegroundOpacity() == 1.0
+    assert panel.parameterNode.correctedVolume is None
+
+    panel.ui.applyButton.click()
+    tools.finish(panel)
+    assert composite.GetForegroundVolumeID() is None, "the preview would hide the result"
+
+
+def test_the_preview_takes_the_view_along_the_slices(panel, tools, library):
+    """A sagittal volume is previewed by the slice view that shows its slices, with a transform too."""
+    import slicer
+    from SSLMARPanel.nodes import shownSlice
+
+    volume = tools.add_volume("Sagittal")
+    volume.SetIJKToRASDirections(0, 0, 1, 1, 0, 0, 0, 1, 0)  # slices along R
+    volume.SetSpacing(1.0, 1.0, 2.5)
+    axial = tools.add_slice_view()
+    sagittal = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode", "Yellow")
+    sagittal.SetSliceToRASByNTP(1, 0, 0, 0, 1, 0, 0, 0, 0, 0)
+    for offset, expected in ((0.0, 0), (2.4, 1), (5.0, 2), (6.5, None), (-1.5, None)):
+        sagittal.SetSliceOffset(offset)
+        axial.SetSliceOffset(100.0)
+        assert shownSlice(volume) == expected, offset
+
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = slicer.util.vtkMatrixFromArray(numpy.array([[1, 0, 0, 50.0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    transform.SetMatrixTransformToParent(matrix)
+    volume.SetAndObserveTransformNodeID(transform.GetID())
+    sagittal.SetSliceOffset(52.5)
+    assert shownSlice(volume) == 1
+
+
+def test_a_preview_without_a_shown_slice_is_said(panel, volume, library, tools):
+    panel.ui.previewSliceButton.click()
+    assert panel.ui.statusLabel.text == "No slice view shows a slice of 'CT': scroll to one of its slices first."
+    tools.assert_idle(panel)
+    tools.add_slice_view(volume, 7)
+    panel.ui.previewSliceButton.click()
+    assert "No slice view shows a slice" in panel.ui.statusLabel.text
+    assert not library.calls
+
+
+def test_a_preview_of_a_slice_without_metal_is_said(panel, volume, library, tools):
+    tools.add_slice_view(volume, 0)
+    panel.ui.previewSliceButton.click()
+    tools.finish(panel)
+    assert "Slice 1 holds no metal" in panel.ui.statusLabel.text
+    tools.assert_idle(panel)
+    assert tools.volume_names() == ["CT"] and not library.calls
+
+
+def test_a_preview_can_be_cancelled(rig, panel, volume, tools):
+    tools.add_slice_view(volume, 1)
+    gate = tools.Gate()
+    panel.ui.previewSliceButton.click()
+    rig.spin(gate.entered.is_set)
+    panel.ui.applyButton.click()
+    tools.finish(panel)
+    assert panel.ui.statusLabel.text == "Cancelled; no volume was made."
+    assert tools.volume_names() == ["CT"]
+
+
+# ------------------------------------------------------------------------------------------------ Packages and times
+
+
+def test_packages_are_asked_for_on_apply_and_preview_only(panel, module, volume, tools, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "ensurePackages", lambda file, method: asked.append((str(file), method)))
+    panel.parameterNode.method = "li"
+    panel.ui.segmentMetalButton.click()
+    assert not asked
+    tools.apply(panel)
+    tools.add_slice_view(volume, 1)
+    panel.ui.previewSliceButton.click()
+    tools.finish(panel)
+    assert [method for _, method in asked] == ["li", "li"]
+    assert all(file.endswith("requirements.txt") for file, _ in asked)
+
+
+def test_packages_that_stay_missing_are_said(panel, module, volume, library, tools, monkeypatch):
+    def refuse(file, method):
+        raise MissingPackageError("torch: not installed, as you said no.")
+
+    monkeypatch.setattr(module, "ensurePackages", refuse)
+    panel.ui.applyButton.click()
+    assert panel.ui.statusLabel.text == "torch: not installed, as you said no."
+    tools.assert_idle(panel)
+    assert panel.ui.applyButton.enabled and not library.calls
+
+
+def test_the_expected_time_stands_beside_each_method(panel, volume, tools, monkeypatch):
+    from SSLMARLib import slicer_logic
+
+    combo = panel.ui.methodComboBox
+    tools.settle(panel)
+    assert combo.currentText == "NMAR"
+    assert panel.ui.methodDescriptionLabel.text.endswith("How long it takes here is known after a first run or preview.")
+
+    seconds = {"li": 4.0, "nmar": 100.0}
+    monkeypatch.setattr(slicer_logic, "expectedSeconds", lambda name, slices, device: slices * seconds.get(name, 7200.0))
+    panel.updatePanel()
+    assert combo.itemText(0) == "LI (about 4 s)"
+    assert combo.currentText == "NMAR (about 1.7 min)"
+    assert combo.itemText(2).endswith("(about 2 h)")
+    assert "known after" not in panel.ui.methodDescriptionLabel.text
+
+    panel.parameterNode.metalSegmentation = tools.add_segmentation("Implants", "Screw")
+    assert combo.itemText(0) == "LI (about 4 s)"
+
+
+def test_the_times_outlive_the_session(panel, volume):
+    """They are kept in Slicer's settings."""
+    import slicer
+
+    from SSLMARLib import expected_time
+
+    assert expected_time._expected._store is slicer.app.userSettings()
