@@ -7,6 +7,7 @@ import vtk
 
 from .i18n import _
 from .nodes import arrayFromImage, imageFromArray, newNode
+from .strength import changedSlices
 
 WINDOW_HU = 400.0
 COLORS = 255  # odd, so that one color is 0 HU
@@ -21,8 +22,8 @@ def differenceImage(inputVolume, correctedVolume):
     wider = numpy.int32 if before.dtype.itemsize <= 2 else numpy.float64
     small = numpy.iinfo(numpy.int16)
     difference = numpy.zeros(before.shape, numpy.int16)
-    for index, (one, other) in enumerate(zip(before, after, strict=True)):
-        plane = other.astype(wider) - one
+    for index in changedSlices(before, after):
+        plane = after[index].astype(wider) - before[index]
         if plane.min() < small.min or plane.max() > small.max:
             return imageFromArray(after.astype(numpy.float32) - before, vtk.VTK_FLOAT)
         difference[index] = plane

@@ -92,20 +92,14 @@ def _replaceMetalSegment(segmentation, labelmap, inputVolume) -> None:
             "it, or let the metal go into a new segmentation."
         )
     else:
+        representations = []
+        segments.GetContainedRepresentationNames(representations)
         segments.ClearSegment(segmentId)  # out of a label map that it may share with other segments
         segment = segments.GetSegment(segmentId)
         segment.SetLabelValue(1)
         segment.AddRepresentation(labelmapName, labelmap)
-        _convertAgain(segmentation, segmentId)
-
-
-def _convertAgain(segmentation, segmentId: str) -> None:
-    """Make the other representations of a segment (its surface in 3D views) from its new label map, where it has any."""
-    segments = segmentation.GetSegmentation()
-    source = segments.GetSourceRepresentationName()
-    for name in segments.GetContainedRepresentationNames():
-        if name != source:
-            slicer.vtkSlicerSegmentationsModuleLogic.CreateRepresentationForOneSegment(segments, segmentId, name)
+        for representation in representations:  # such as the surfaces in 3D views, which have become invalid
+            segments.CreateRepresentation(representation)
 
 
 def checkSegmentation(metalSegmentation) -> None:
