@@ -20,17 +20,24 @@ RESIDUAL_UNIT_PER_CM = 0.0192  # 100 HU: what an output of 1 means
 class ImgNet(nn.Module):
     """X_out = X + f_I(X), eq. 5; images in 1/cm. Untrained, it changes nothing. f_I sees units of water's attenuation, and gives 100 HU.
 
-    channels, levels, stem: see `UNet`. further_inputs: which of FURTHER_INPUTS f_I also sees, in that order.
+    channels, levels, stem, residual: see `UNet`. further_inputs: which of FURTHER_INPUTS f_I also sees, in that order.
     """
 
-    def __init__(self, channels: int = 32, levels: int = 4, stem: int = 1, further_inputs: Sequence[str] = ()):
+    def __init__(
+        self,
+        channels: int | Sequence[int] = 32,
+        levels: int = 4,
+        stem: int = 1,
+        residual: bool = False,
+        further_inputs: Sequence[str] = (),
+    ):
         super().__init__()
         unknown = [name for name in further_inputs if name not in FURTHER_INPUTS]
         if unknown or isinstance(further_inputs, str):
             raise InputError(f"further_inputs is {further_inputs!r}: give a list of some of {', '.join(FURTHER_INPUTS)}.")
         self.further_inputs = tuple(further_inputs)
-        self.options = {"channels": channels, "levels": levels, "stem": stem, "further_inputs": list(further_inputs)}
-        self.unet = UNet(1 + len(self.further_inputs), channels, levels, stem)
+        self.options = {"channels": channels, "levels": levels, "stem": stem, "residual": residual, "further_inputs": list(further_inputs)}
+        self.unet = UNet(1 + len(self.further_inputs), channels, levels, stem, residual=residual)
 
     def forward(self, image: torch.Tensor, further: Mapping[str, torch.Tensor] | None = None) -> torch.Tensor:
         """image: (slices, rows, columns) in 1/cm. further: name to image of the same shape, for each of `further_inputs`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -15,13 +17,13 @@ class SinoNet(nn.Module):
     """S_sn = f_S(S_LI, Tr) where the trace is, S_LI elsewhere to the bit (eq. 2). Untrained, it is linear interpolation.
 
     f_S is S_LI plus what a U-Net gives. The views close to a ring, the ends of the detector are replicated.
-    channels, levels, stem: see `UNet`.
+    channels, levels, stem, residual: see `UNet`.
     """
 
-    def __init__(self, channels: int = 64, levels: int = 4, stem: int = 1):
+    def __init__(self, channels: int | Sequence[int] = 64, levels: int = 4, stem: int = 1, residual: bool = False):
         super().__init__()
-        self.options = {"channels": channels, "levels": levels, "stem": stem}  # make the same network again
-        self.unet = UNet(1, channels, levels, stem, mask_pyramid=True, circular=True)
+        self.options = {"channels": channels, "levels": levels, "stem": stem, "residual": residual}  # make the same network again
+        self.unet = UNet(1, channels, levels, stem, mask_pyramid=True, circular=True, residual=residual)
 
     def forward(self, interpolated_sinogram: torch.Tensor, trace: torch.Tensor) -> torch.Tensor:
         """interpolated_sinogram: S_LI (slices, views, bins), line integrals. trace: the same shape, boolean. Returns S_sn."""

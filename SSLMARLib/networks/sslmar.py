@@ -12,9 +12,9 @@ from .imgnet import ImgNet
 from .sinonet import SinoNet
 from .weights import load_weights
 
-SIZES = {  # ImgNet has half of SinoNet's channels (Yu et al., II-A)
-    "paper": ({"channels": 64, "stem": 1}, {"channels": 32, "stem": 1}),
-    "small": ({"channels": 16, "stem": 2}, {"channels": 8, "stem": 2}),
+SIZES = {  # of SinoNet and of ImgNet
+    "paper": ({"channels": 64, "stem": 1}, {"channels": 32, "stem": 1}),  # ImgNet has half of SinoNet's channels (Yu et al., II-A)
+    "small": ({"channels": 16, "stem": 2, "residual": True}, {"channels": [48, 64, 96, 128], "stem": 2, "residual": True}),
 }
 
 

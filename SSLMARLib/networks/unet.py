@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -39,11 +41,28 @@ class _Block(nn.Module):
         return _activate(self.second(_activate(self.first(values))))
 
 
+class _ResidualBlock(nn.Module):
+    """Adds what two convolutions give, of which the second starts at zero; the activation comes before each (He et al. 2016, ECCV)."""
+
+    def __init__(self, inputs: int, outputs: int, circular: bool):
+        super().__init__()
+        self.widen = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.first = BorderedConvolution(outputs, outputs, circular)
+        self.second = BorderedConvolution(outputs, outputs, circular)
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        values = self.widen(values)
+        return values + self.second(_activated(self.first(_activated(values))))
+
+
 class UNet(nn.Module):
     """(slices, inputs, rows, columns) to (slices, rows, columns), any number of rows and columns; the last layer starts at zero.
 
-    channels: width of the first level; each of the `levels` below halves the size and doubles the width, up to 8 times.
+    channels: width of the first level; each of the `levels` below halves the size and doubles the width, up to 8 times. Or a list of
+    the widths of all levels.
     stem: the first level works on squares of stem x stem values at once (pixel unshuffle), which divides the work by stem^2.
+    residual: blocks add to what comes in, and the two sides of the U are added instead of concatenated: less work, quicker learning.
     mask_pyramid: a mask joins every level of the encoder, average-pooled (Liao et al. 2019, MICCAI: mask pyramid network).
     circular: the rows close to a ring. Rolling them by a multiple of `total_stride` then rolls the result, where their number
     is such a multiple too; else the ring is lengthened by a few of its own rows, and its seam is approximate.
@@ -52,25 +71,36 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, channels: int, levels: int = 4, stem: int = 1, mask_pyramid: bool = False, circular: bool = False
+        self,
+        inputs: int,
+        channels: int | Sequence[int],
+        levels: int = 4,
+        stem: int = 1,
+        mask_pyramid: bool = False,
+        circular: bool = False,
+        residual: bool = False,
     ):
         super().__init__()
-        for name, value in (("channels", channels), ("levels", levels), ("stem", stem)):
+        if isinstance(channels, list | tuple) and channels:
+            levels, widths = len(channels) - 1, list(channels)
+        else:
+            widths = [channels]
+        counts = [("channels", width) for width in widths] + [("stem", stem)] + ([("levels", levels)] if len(widths) == 1 else [])
+        for name, value in counts:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InputError(f"A U-Net of {name} {value!r} cannot be made: give a whole number, 1 or more.")
+        if len(widths) == 1:
+            widths = [channels * min(2**level, WIDEST) for level in range(levels + 1)]
         self.total_stride, self.stem, self.mask_pyramid, self.circular = stem * 2**levels, stem, mask_pyramid, circular
-        widths = [channels * min(2**level, WIDEST) for level in range(levels + 1)]
-        mask = int(mask_pyramid)
-        self.first = BorderedConvolution((inputs + mask) * stem**2, channels, circular)
-        self.second = BorderedConvolution(channels, channels, circular)
-        self.encoder = nn.ModuleList(
-            _Block(above + mask, width, circular) for above, width in zip(widths[:-1], widths[1:], strict=True)
-        )
-        self.upward = nn.ModuleList(
-            nn.ConvTranspose2d(below, width, 2, stride=2) for below, width in zip(widths[1:], widths[:-1], strict=True)
-        )
-        self.decoder = nn.ModuleList(_Block(2 * width, width, circular) for width in widths[:-1])
-        self.last = BorderedConvolution(channels, stem**2, circular)
+        self.residual = residual
+        mask, block, sides = int(mask_pyramid), _ResidualBlock if residual else _Block, 1 if residual else 2
+        self.first = BorderedConvolution((inputs + mask) * stem**2, widths[0], circular)
+        self.second = _ResidualBlock(widths[0], widths[0], circular) if residual else BorderedConvolution(widths[0], widths[0], circular)
+        steps = list(zip(widths[:-1], widths[1:], strict=True))
+        self.encoder = nn.ModuleList(block(above + mask, width, circular) for above, width in steps)
+        self.upward = nn.ModuleList(nn.ConvTranspose2d(below, width, 2, stride=2) for width, below in steps)
+        self.decoder = nn.ModuleList(block(sides * width, width, circular) for width, _ in steps)
+        self.last = BorderedConvolution(widths[0], stem**2, circular)
         nn.init.zeros_(self.last.weight)
 
     def forward(self, values: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -80,8 +110,8 @@ class UNet(nn.Module):
         everything = self._padded(everything)
         pyramid = None if mask is None else nn.functional.avg_pool2d(everything[:, -1:], self.stem)
         with torch.autocast(values.device.type, enabled=False):
-            one = _activate(self.first(nn.functional.pixel_unshuffle(everything, self.stem)))
-        one = _activate(self.second(one))
+            one = self.first(nn.functional.pixel_unshuffle(everything, self.stem))
+        one = self.second(one) if self.residual else _activate(self.second(_activate(one)))
         passed = []
         for block in self.encoder:
             passed.append(one)
@@ -91,7 +121,10 @@ class UNet(nn.Module):
                 one = torch.cat([one, pyramid.to(one.dtype)], dim=1)
             one = block(one)
         for upward, block in zip(reversed(self.upward), reversed(self.decoder), strict=True):
-            one = block(torch.cat([upward(one), passed.pop()], dim=1))
+            sides = upward(one), passed.pop()
+            one = block(sides[0] + sides[1] if self.residual else torch.cat(sides, dim=1))
+        if self.residual:
+            one = _activated(one)
         with torch.autocast(values.device.type, enabled=False):
             result = nn.functional.pixel_shuffle(self.last(one.to(values.dtype)), self.stem)
         return result[:, 0, :rows, :columns]
@@ -108,6 +141,10 @@ class UNet(nn.Module):
             last = values[..., -1:, :]
             values = torch.cat([values, last.expand(*last.shape[:-2], more_rows, last.shape[-1])], dim=-2)
         return values
+
+
+def _activated(values: torch.Tensor) -> torch.Tensor:
+    return nn.functional.leaky_relu(values, NEGATIVE_SLOPE)
 
 
 def _activate(values: torch.Tensor) -> torch.Tensor:

@@ -13,14 +13,15 @@ from SSLMARLib.networks.unet import UNet
 from SSLMARLib.networks.weights import save_weights
 
 TINY = {"channels": 3, "levels": 2, "stem": 2}  # total stride 8
+RESIDUAL = {"channels": [3, 4, 5], "stem": 2, "residual": True}
 
 
 def trained(network, seed=1, size=0.5):
-    """The network with a last layer that is not zero."""
+    """The network with no layer that is zero, as it starts with."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if "last" in name:
+            if "last" in name or not parameter.any():
                 parameter.copy_(size * torch.randn(parameter.shape, generator=generator))
     return network
 
@@ -41,10 +42,11 @@ def one_thread():
     torch.set_rng_state(state)
 
 
-def test_untrained_sinonet_is_linear_interpolation_and_untrained_imgnet_nothing():
+@pytest.mark.parametrize("options", [TINY, RESIDUAL])
+def test_untrained_sinonet_is_linear_interpolation_and_untrained_imgnet_nothing(options):
     sinogram, trace = random_sinogram()
-    assert torch.equal(SinoNet(**TINY)(sinogram, trace), sinogram)
-    assert torch.equal(ImgNet(**TINY)(sinogram), sinogram)
+    assert torch.equal(SinoNet(**options)(sinogram, trace), sinogram)
+    assert torch.equal(ImgNet(**options)(sinogram), sinogram)
 
 
 @pytest.mark.parametrize("views, bins", [(32, 27), (32, 32), (30, 9), (7, 5), (640, 641)])
@@ -56,7 +58,7 @@ def test_equation_2_leaves_what_is_outside_the_trace_to_the_bit(views, bins):
     assert (completed[trace] != sinogram[trace]).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("options", [TINY, {"channels": 2, "levels": 3, "stem": 1}])
+@pytest.mark.parametrize("options", [TINY, RESIDUAL, {"channels": 2, "levels": 3, "stem": 1}])
 def test_rolling_the_views_rolls_the_completion(options):
     network = trained(SinoNet(**options))
     assert network.unet.total_stride == 8
@@ -112,8 +114,9 @@ def test_the_mask_joins_every_level():
         torch.nn.init.zeros_(block.first.weight[:, -1])
 
 
-def test_gradients_reach_the_first_layers():
-    network = trained(SSLMARNetwork("small", TINY, TINY))
+@pytest.mark.parametrize("options", [TINY | {"residual": False}, RESIDUAL])
+def test_gradients_reach_the_first_layers(options):
+    network = trained(SSLMARNetwork("small", options, options))
     sinogram, trace = random_sinogram()
     network.complete(sinogram, trace).square().sum().backward()
     network.refine(sinogram).square().sum().backward()
@@ -137,13 +140,15 @@ def test_imgnet_sees_its_further_inputs():
 
 def test_sizes():
     paper, small = SSLMARNetwork("paper").options, SSLMARNetwork("small").options
-    assert paper["sinogram_network"] == {"channels": 64, "levels": 4, "stem": 1} and paper["image_network"]["channels"] == 32
-    assert small["sinogram_network"] == {"channels": 16, "levels": 4, "stem": 2} and small["image_network"]["channels"] == 8
+    plain = {"levels": 4, "stem": 1, "residual": False}
+    assert paper["sinogram_network"] == {"channels": 64, **plain} and paper["image_network"] == {"channels": 32, **plain, "further_inputs": []}
+    assert small["sinogram_network"] == {"channels": 16, "levels": 4, "stem": 2, "residual": True}
+    assert small["image_network"]["channels"] == [48, 64, 96, 128] and small["image_network"]["stem"] == 2
     with pytest.raises(InputError, match="no network of size 'huge': choose one of paper, small"):
         SSLMARNetwork("huge")
 
 
-@pytest.mark.parametrize("options", [{"channels": 0}, {"levels": 0}, {"stem": 1.5}, {"channels": True}])
+@pytest.mark.parametrize("options", [{"channels": 0}, {"levels": 0}, {"stem": 1.5}, {"channels": True}, {"channels": []}, {"channels": [4, 0]}])
 def test_impossible_networks_are_refused(options):
     with pytest.raises(InputError, match="cannot be made"):
         SinoNet(**{**TINY, **options})
@@ -173,7 +178,7 @@ def test_weights_make_the_same_network_again(tmp_path, dtype):
     prefixes = {name.split(".")[0] for name in tensors}
     assert prefixes == {"sinogram_network", "image_network"}
     sinogram, trace = random_sinogram()
-    torch.testing.assert_close(again.complete(sinogram, trace), network.complete(sinogram, trace), atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(again.complete(sinogram, trace), network.complete(sinogram, trace), atol=1e-2, rtol=2e-3)
     save_weights(path, tensors, {"network": SSLMARNetwork("small", TINY, {"channels": 2}).options})
     with pytest.raises(InputError, match="are no SSLMAR networks'"):
         load_sslmar_network(path)
