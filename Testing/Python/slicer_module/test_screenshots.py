@@ -25,7 +25,7 @@ def volume(rig):
 
     voxels = numpy.full((3, 40, 40), -100, numpy.int16)
     voxels[1, 5:15, 25:35] = 100
-    voxels[1, 8:12, 28:32] = 3000
+    voxels[1, 6:14, 26:34] = 3000
     to_ras = numpy.array([[-1, 0, 0, 19.5], [0, -1, 0, 19.5], [0, 0, 1, -1], [0, 0, 0, 1.0]])
     volume = slicer.util.addVolumeFromArray(voxels, to_ras, "CT")
     display = volume.GetDisplayNode()
