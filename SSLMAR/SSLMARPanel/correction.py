@@ -3,9 +3,10 @@
 import slicer
 from slicer.i18n import tr as _
 
+from .installing import needsSentence
 from .jobs import whyNotReady
 from .nodes import slicesReached
-from .section import DelayedCall, NamedChoices, Section
+from .section import NOTICE_SIGN, DelayedCall, NamedChoices, Section
 
 STRENGTH_DELAY_MS = 30
 
@@ -27,6 +28,7 @@ class CorrectionSection(Section):
         self._delayedStrength = DelayedCall(self.blend, STRENGTH_DELAY_MS)
         self._shownTimes = None
         self._shownResult = None
+        self._needs = {}
 
     def _addMaterials(self):
         from SSLMARLib import slicer_logic
@@ -52,6 +54,11 @@ class CorrectionSection(Section):
         super().release()
         self._delayedStrength.cancel()
         self._shownResult = None
+        self._needs.clear()
+
+    def packagesInstalled(self):
+        """What the methods need is looked at anew."""
+        self._needs.clear()
 
     def blend(self):
         """Give the chosen result the strength of the panel, where it has another one and can change it."""
@@ -68,7 +75,7 @@ class CorrectionSection(Section):
                     slicer_logic.setStrength(corrected, strength)
                 except Exception as error:
                     self.panel.showError(error)
-        self.ui.strengthNoteLabel.text = note
+        self.ui.strengthNoteLabel.text = f"{NOTICE_SIGN} {note}" if note else ""
         self.ui.strengthNoteLabel.visible = bool(note)
         self.panel.resultSection.strengthChanged()
 
@@ -94,6 +101,16 @@ class CorrectionSection(Section):
         if self.parameters is not None and getattr(self.parameters, parameter) != name:
             setattr(self.parameters, parameter, name)
 
+    def _describeMethod(self, isTimeUnknown):
+        """Say what the chosen method does, what it needs that is not installed yet, and where no time is known, why."""
+        method = self.parameters.method
+        if method not in self._needs:
+            self._needs[method] = needsSentence(self.panel.resourcePath("requirements.txt"), method)
+        parts = [methodDescription(method), self._needs[method]]
+        if isTimeUnknown:
+            parts.append(_("How long it takes here is known after a first run or preview."))
+        self.ui.methodDescriptionLabel.text = " ".join(part for part in parts if part)
+
     def _showTimes(self):
         """Write beside each method how long it takes here, where that is known."""
         from SSLMARLib import slicer_logic
@@ -104,9 +121,7 @@ class CorrectionSection(Section):
             name: slicer_logic.expectedSeconds(name, slices, parameters.device) if slices else None
             for name in self._methods.names
         }
-        isKnown = times.get(parameters.method) is not None or not slices
-        unknown = "" if isKnown else _(" How long it takes here is known after a first run or preview.")
-        self.ui.methodDescriptionLabel.text = methodDescription(parameters.method) + unknown
+        self._describeMethod(bool(slices) and times.get(parameters.method) is None)
         if times == self._shownTimes:
             return
         self._shownTimes = times

@@ -3,7 +3,7 @@
 import slicer
 from slicer.i18n import tr as _
 
-from .section import Section
+from .section import NOTICE_SIGN, Section
 
 
 class InputSection(Section):
@@ -21,6 +21,6 @@ class InputSection(Section):
             description = slicer_logic.describeVolume(volume)
             summary, remarks = description.summary, description.remarks
         self.ui.volumeSummaryLabel.text = summary
-        self.ui.volumeRemarksLabel.text = "\n".join(remarks)
         self.ui.volumeRemarksLabel.visible = bool(remarks)
+        self.ui.volumeRemarksLabel.text = "\n".join(f"{NOTICE_SIGN} {remark}" for remark in remarks)
         self.ui.allFramesCheckBox.visible = slicer_logic.sequenceOf(volume) is not None

@@ -35,8 +35,6 @@ class ResultSection(Section):
         ui.swipeSliderWidget.valueChanged.connect(self._onSwipeMoved)
         self._delayedReport = DelayedCall(self.showReport, REPORT_DELAY_MS)
         self._corrected = None
-        ui.reportTableView.verticalHeader().visible = False
-        ui.reportTableView.horizontalHeader().stretchLastSection = True
 
     @property
     def comparison(self):

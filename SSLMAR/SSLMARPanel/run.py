@@ -85,6 +85,7 @@ class RunSection(Section):
         self.panel.showStatus("")
         try:
             self.panel.ensurePackages()
+            self.panel.correctionSection.packagesInstalled()
             with slicer.util.WaitCursor():
                 self.correction = prepare(self.parameters, shownSliceOnly=isPreview)
             self.run = BackgroundRun(self.correction.compute).start()

@@ -3,6 +3,8 @@
 import qt
 from slicer.util import VTKObservationMixin
 
+NOTICE_SIGN = "\u26a0"  # before what the user should know about the data
+
 
 class Section(VTKObservationMixin):
     """One part of the panel: shows the parameter node and writes into it what the user chooses.

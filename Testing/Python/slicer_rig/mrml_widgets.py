@@ -96,7 +96,6 @@ class qMRMLTableView(QtWidgets.QTableView):
         super().__init__(parent)
         self._node = self._observer = None
         self.setModel(QtGui.QStandardItemModel(self))
-        self.verticalHeader().hide()
 
     def mrmlTableNode(self):
         return self._node

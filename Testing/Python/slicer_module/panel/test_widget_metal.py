@@ -25,7 +25,7 @@ def preview_mask(volume):
 def test_the_count_follows_the_threshold(panel, volume, tools):
     label = panel.ui.metalCountLabel
     tools.settle(panel)
-    assert label.text == "At or above 2000 HU: 0.004 ml (4 voxels), slices: 1. Small parts count here."
+    assert label.text == "At or above 2000 HU: 0.004 ml (4 voxels), slices: 1, before small parts are dropped."
     panel.ui.thresholdSliderWidget.value = 3000.0
     tools.settle(panel)
     assert label.text.startswith("At or above 3000 HU: 0.004 ml (4 voxels)")

@@ -90,6 +90,20 @@ def test_each_method_that_the_library_has_is_described(panel):
         assert panel.ui.methodDescriptionLabel.text == methodDescription(name)
 
 
+def test_what_a_method_needs_is_said_until_it_is_installed(rig, panel, module, library, tools, monkeypatch):
+    label = panel.ui.methodDescriptionLabel
+    rig.packaging.missing.update({"odl", "safetensors"})
+    panel.exit()
+    panel.enter()
+    assert label.text.endswith("NMAR needs odl>=1.0; Apply asks before it installs them.")
+    panel.parameterNode.method = "cnnmar"
+    assert "CNNMAR needs odl>=1.0, safetensors>=0.4" in label.text
+    monkeypatch.setattr(module, "ensurePackages", lambda file, method: rig.packaging.missing.clear())
+    panel.parameterNode.inputVolume = tools.add_volume("CT")
+    tools.apply(panel)
+    assert "needs" not in label.text
+
+
 def test_each_control_says_what_it_is_for(panel):
     """A tooltip on everything that a user can change, with the unit where the value has one."""
     import ctk
