@@ -66,6 +66,19 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
         assert read() == shown, control
 
 
+def test_a_new_panel_starts_with_the_library_s_values(panel):
+    from SSLMARLib import available_methods
+    from SSLMARLib.ct.segmentation import DEFAULT_SMALLEST_COMPONENT_MM3, DEFAULT_THRESHOLD_HU
+    from SSLMARLib.slicer_logic import DEFAULT_METHOD, METAL_MATERIALS_HU, PRESETS
+
+    parameters = panel.parameterNode
+    assert parameters.thresholdHu == DEFAULT_THRESHOLD_HU
+    assert parameters.smallestComponentMm3 == DEFAULT_SMALLEST_COMPONENT_MM3
+    assert parameters.method == DEFAULT_METHOD and parameters.method in available_methods()
+    assert (parameters.device, parameters.metalMaterial, parameters.strengthPercent) == ("auto", "", 100.0)
+    assert "" not in METAL_MATERIALS_HU and "" not in PRESETS
+
+
 def test_the_state_is_saved_with_the_scene_and_restored(rig, module, library, tools, tmp_path):
     import slicer
 
@@ -201,6 +214,12 @@ def test_a_transform_of_the_input_is_noticed_when_it_comes_and_goes(panel, volum
     assert "Tilt" in panel.ui.volumeRemarksLabel.text or "transform" in panel.ui.volumeRemarksLabel.text
     volume.SetAndObserveTransformNodeID(None)
     assert "transform" not in panel.ui.volumeRemarksLabel.text
+
+
+def test_a_volume_that_is_no_ct_is_remarked_but_not_refused(panel, tools):
+    panel.parameterNode.inputVolume = tools.add_volume("MRI", numpy.full((3, 8, 9), 300, numpy.int16))
+    assert "Hounsfield" in panel.ui.volumeRemarksLabel.text
+    assert panel.ui.applyButton.enabled
 
 
 @pytest.mark.parametrize("odd", ["empty", "color"])
