@@ -9,10 +9,8 @@ import math
 import time
 from collections.abc import Callable
 
-from .errors import Cancelled
-
 KEY = "SSLMAR/SecondsPerSlice"
-RELATIVE_COST = {"li": 1.0, "nmar": 1.9, "cnnmar": 3.2}  # of a slice on a CPU, measured; a GPU's differ by less than a factor 2
+RELATIVE_COST = {"li": 1.0, "nmar": 1.9, "cnnmar": 3.2}  # of a slice, measured on a CPU
 FEWEST_SLICES = 4
 SLICES_BEGIN = 0.02  # the fraction of the progress at which `reduce_metal_artifacts` comes to the slices
 
@@ -108,29 +106,6 @@ def expected_seconds(method: str, slices: int, device: str = "auto") -> float | 
     return _expected.seconds(method, slices, device)
 
 
-def remember_run(report, stopwatch: Stopwatch, asked_device: str) -> None:
-    """Take what a run took, from its `CorrectionReport` and its stopwatch."""
-    seconds = stopwatch.seconds_per_slice(report.slices_corrected)
-    _expected.remember(report.method, report.device, seconds, report.slices_corrected, asked_device)
-
-
-def time_one_slice(device: str = "auto", is_cancelled: Callable[[], bool] | None = None) -> None:
-    """Learn how fast this computer is from one slice, corrected twice by linear interpolation (the first time warms up).
-
-    Takes some seconds, mostly to load PyTorch; any thread. Raises MARError as `reduce_metal_artifacts` does.
-    """
-    import numpy
-
-    from .correction import reduce_metal_artifacts
-
-    rows, columns = numpy.mgrid[:128, :128] - 63.5
-    volume_hu = numpy.full((1, 128, 128), -1000, numpy.int16)
-    volume_hu[:, numpy.hypot(rows, columns) < 50] = 0
-    volume_hu[:, numpy.hypot(rows, columns - 20) < 4] = 3000
-    for turn in range(2):
-        if is_cancelled is not None and is_cancelled():
-            raise Cancelled("The timing was cancelled.")
-        stopwatch = Stopwatch(None)
-        result = reduce_metal_artifacts(volume_hu, (3.0, 3.0, 3.0), method="li", device=device, progress=stopwatch)
-        if turn:
-            remember_run(result.report, stopwatch, device)
+def remember_run(report, seconds_per_slice: float, asked_device: str) -> None:
+    """Take what a run took, with its `CorrectionReport`; on the thread of the store."""
+    _expected.remember(report.method, report.device, seconds_per_slice, report.slices_corrected, asked_device)

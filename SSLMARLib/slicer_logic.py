@@ -11,7 +11,6 @@ Names are in Slicer's camelCase here. A node that the caller passes in as the in
 
 from .ct.presets import METAL_MATERIALS_HU, PRESETS, MetalPreset
 from .expected_time import expected_seconds as expectedSeconds
-from .expected_time import time_one_slice as timeOneSlice
 from .expected_time import use_timing_store as useTimingStore
 from .mrml.comparison import compareSideBySide, comparisonShown, endComparison, showDifference, showSwipe
 from .mrml.correction import (
@@ -70,7 +69,6 @@ __all__ = [
     "showDifference",
     "showSwipe",
     "strengthOf",
-    "timeOneSlice",
     "useTimingStore",
     "writeReport",
 ]

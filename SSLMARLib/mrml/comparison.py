@@ -15,7 +15,7 @@ import vtk
 from ..errors import InputError
 from .difference import differenceColors, differenceImage, showDifferenceColors
 from .i18n import _
-from .nodes import copyDisplay, ijkToRas, newNode, placeBeside, removeWithDisplay
+from .nodes import AID, copyDisplay, ijkToRas, newNode, placeBeside, removeWithDisplay
 from .swipe import Swipe
 from .views import LEFT_VIEW, RIGHT_VIEW, Layers, Plane, compositeNode, compositeNodes, layoutNode, sliceNode
 
@@ -166,6 +166,7 @@ def _addVolume(comparison: Comparison, name: str, image):
     corrected = comparison.correctedVolume
     with newNode(comparison.scene, "vtkMRMLScalarVolumeNode", name) as node:
         node.SetSaveWithScene(False)
+        node.SetAttribute(AID, comparison.kind)
         node.SetIJKToRASMatrix(ijkToRas(corrected))
         node.SetAndObserveImageData(image)
         node.SetAndObserveTransformNodeID(corrected.GetTransformNodeID())

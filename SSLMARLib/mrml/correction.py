@@ -14,7 +14,7 @@ from ..errors import Cancelled, InputError, NoMetalError
 from ..expected_time import Stopwatch, remember_run
 from . import strength
 from .i18n import _
-from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, arrayFromImage, copyDisplay, ijkToRas, imageFromArray, newNode, placeBeside
+from .nodes import AID, ATTRIBUTE_PREFIX, INPUT_ROLE, arrayFromImage, copyDisplay, ijkToRas, imageFromArray, newNode, placeBeside
 from .segmentations import DEFAULT_THRESHOLD_HU, findSegments, metalMaskFromSegmentation, segmentName
 from .volumes import checkInputVolume
 
@@ -147,6 +147,8 @@ def prepareFrame(
         metalSegmentation=metalSegmentation,
         segmentNames=segmentNames,
         ijkToRas=ijkToRas(inputVolume),
+        transformId=inputVolume.GetTransformNodeID(),
+        imageTime=inputVolume.GetImageData().GetMTime(),
         scalarType=inputVolume.GetImageData().GetScalarType(),
         voxelsHu=voxelsHu,
         spacingMm=tuple(reversed(inputVolume.GetSpacing())),
@@ -163,7 +165,7 @@ def prepareFrame(
 class ComputedCorrection:
     """What `Correction.compute` returns: arrays (slices, rows, columns), the library's report, the measures.
 
-    metal_shown: where metal has a value of its own (metalHu), None where it stayed as it was. The others are empty for a
+    metal_shown: where metal has a value of its own (metalHu), None where it stayed as it was. Those from changedSlices on are empty for a
     preview: the indices of the changed slices, a checksum of the input, `VolumeMeasures` and the regions measured.
     """
 
@@ -171,6 +173,7 @@ class ComputedCorrection:
     metal_mask: numpy.ndarray
     report: object
     metal_shown: numpy.ndarray | None = None
+    secondsPerSlice: float = 0.0
     changedSlices: numpy.ndarray | None = None
     inputChecksum: str = ""
     measures: object = None
@@ -189,6 +192,8 @@ class Correction:
     metalSegmentation: object
     segmentNames: tuple[str, ...]
     ijkToRas: object
+    transformId: str | None
+    imageTime: int
     scalarType: int
     voxelsHu: numpy.ndarray
     spacingMm: tuple[float, float, float]
@@ -225,14 +230,14 @@ class Correction:
             is_cancelled=isCancelled,
             **options,
         )
-        remember_run(result.report, stopwatch, self.device)
         shown = None
         if self.metalHu is not None:
             shown = result.metal_mask
             if "threshold_hu" in self.options:
                 shown = shown & (voxelsHu >= self.options["threshold_hu"])
             result.volume_hu[shown] = self.metalHu
-        return ComputedCorrection(result.volume_hu, result.metal_mask, result.report, shown)
+        seconds = stopwatch.seconds_per_slice(result.report.slices_corrected)
+        return ComputedCorrection(result.volume_hu, result.metal_mask, result.report, shown, seconds)
 
     def _sliceByThreshold(self, options: dict):
         """The one slice and its metal, found in the whole volume as a whole run finds it; takes their options out."""
@@ -244,10 +249,11 @@ class Correction:
                 found[segmentationName] = options.pop(name)
         mask = segment_metal(self.voxelsHu, self.spacingMm, **found)[self.sliceIndex]
         if not mask.any():
-            raise NoMetalError(
-                f"Slice {self.sliceIndex + 1} holds no metal above {found['threshold_hu']:g} HU, so a correction does not change "
-                "it: choose a slice with metal for the preview, or lower the threshold."
+            text = _(
+                "Slice {number} holds no metal above {threshold:g} HU, so a correction does not change it: choose a slice with "
+                "metal for the preview, or lower the threshold."
             )
+            raise NoMetalError(text.format(number=self.sliceIndex + 1, threshold=found["threshold_hu"]))
         return self.voxelsHu[self.sliceIndex : self.sliceIndex + 1], mask[numpy.newaxis]
 
     def _measured(self, computed: ComputedCorrection, progress, isCancelled) -> ComputedCorrection:
@@ -280,10 +286,10 @@ class Correction:
         :raises InputError: the input volume left the scene meanwhile. No node is left behind then.
         """
         scene = self._scene()
+        remember_run(result.report, result.secondsPerSlice, self.device)
         name = f"{self.inputVolume.GetName()} (MAR: {methodTitle(self.method)})"
         with newNode(scene, "vtkMRMLScalarVolumeNode", name) as corrected:
             self.fill(corrected, result)
-            corrected.SetAndObserveTransformNodeID(self.inputVolume.GetTransformNodeID())
             copyDisplay(self.inputVolume, corrected)
             self._describe(corrected, result)
             placeBeside(self.inputVolume, corrected)
@@ -300,15 +306,15 @@ class Correction:
         if self.sliceIndex is None:
             raise InputError(_("This correction is one of the whole volume, not of one slice: add its result instead."))
         scene = self._scene()
+        remember_run(result.report, result.secondsPerSlice, self.device)
         preview = previewOf(self.inputVolume)
         if preview is not None:
             self.fill(preview, result)
-            preview.SetAndObserveTransformNodeID(self.inputVolume.GetTransformNodeID())
             return preview
         with newNode(scene, "vtkMRMLScalarVolumeNode", f"{self.inputVolume.GetName()} preview") as preview:
             preview.SetSaveWithScene(False)
+            preview.SetAttribute(AID, "preview")
             self.fill(preview, result)
-            preview.SetAndObserveTransformNodeID(self.inputVolume.GetTransformNodeID())
             preview.SetNodeReferenceID(PREVIEW_ROLE, self.inputVolume.GetID())
             copyDisplay(self.inputVolume, preview)
             placeBeside(self.inputVolume, preview)
@@ -321,16 +327,25 @@ class Correction:
         return scene
 
     def fill(self, node, result: ComputedCorrection) -> None:
-        """Give a volume node the result's voxels (of one slice, for a preview) and the input's place in space and units."""
+        """Give a volume node the result's voxels (of one slice, for a preview), and the input's place in space and units."""
+        place, transformId = self._place()
         matrix = vtk.vtkMatrix4x4()
-        matrix.DeepCopy(self.ijkToRas)
-        origin = self.ijkToRas.MultiplyPoint((0, 0, self.sliceIndex or 0, 1))
+        matrix.DeepCopy(place)
+        origin = place.MultiplyPoint((0, 0, self.sliceIndex or 0, 1))
         for axis in range(3):
             matrix.SetElement(axis, 3, origin[axis])
         node.SetIJKToRASMatrix(matrix)
         node.SetAndObserveImageData(imageFromArray(result.volume_hu, self.scalarType))
+        node.SetAndObserveTransformNodeID(transformId)
         node.SetVoxelValueQuantity(self.inputVolume.GetVoxelValueQuantity())
         node.SetVoxelValueUnits(self.inputVolume.GetVoxelValueUnits())
+
+    def _place(self):
+        """Where the input is now, unless its voxels are others than those that were corrected: then where it was."""
+        image = self.inputVolume.GetImageData()
+        if image is not None and image.GetMTime() == self.imageTime:
+            return ijkToRas(self.inputVolume), self.inputVolume.GetTransformNodeID()
+        return self.ijkToRas, self.transformId
 
     def _describe(self, corrected, result) -> None:
         """Store where the volume comes from: node attributes and references, saved with the scene."""
@@ -375,9 +390,8 @@ def _checkSliceIndex(inputVolume, sliceIndex: int | None) -> int | None:
         return None
     slices = inputVolume.GetImageData().GetDimensions()[2]
     if int(sliceIndex) != sliceIndex or not 0 <= sliceIndex < slices:
-        raise InputError(
-            f"'{inputVolume.GetName()}' has no slice with the index {sliceIndex}: give a whole number from 0 to {slices - 1}."
-        )
+        text = _("'{name}' has no slice with the index {index}: give a whole number from 0 to {last}.")
+        raise InputError(text.format(name=inputVolume.GetName(), index=sliceIndex, last=slices - 1))
     return int(sliceIndex)
 
 
@@ -386,7 +400,8 @@ def _checkMetalHu(metalHu: float | None, dtype) -> float | None:
     if metalHu is None:
         return None
     if not numpy.isfinite(metalHu):
-        raise InputError(f"The value for metal is {metalHu}: give a number of Hounsfield units, or None to keep the metal.")
+        text = _("The value for metal is {value}: give a number of Hounsfield units, or None to keep the metal.")
+        raise InputError(text.format(value=metalHu))
     if dtype.kind not in "iu":
         return float(metalHu)
     limits = numpy.iinfo(dtype)

@@ -13,7 +13,7 @@ import slicer
 from ..ct.voxel_facts import VoxelFacts, voxel_facts
 from ..errors import MARError
 from .i18n import _
-from .nodes import ATTRIBUTE_PREFIX, arrayFromImage, ijkToRas
+from .nodes import AID, ATTRIBUTE_PREFIX, arrayFromImage, ijkToRas
 from .volumes import checkInputVolume
 
 HIGHEST_HU = 1e6
@@ -79,7 +79,9 @@ def _factsOf(image) -> VoxelFacts:
 
 def _remarksOnOrigin(volume):
     """Corrected already, by the scanner or by this module? Not a CT series?"""
-    if volume.GetAttribute(f"{ATTRIBUTE_PREFIX}Method") is not None:
+    if volume.GetAttribute(AID) is not None:
+        yield _("This volume is no scan but an aid for looking at a result: choose the scan itself.")
+    elif volume.GetAttribute(f"{ATTRIBUTE_PREFIX}Method") is not None:
         yield _("This volume is a result of this module: correct its input instead, as a second pass finds few streaks and blurs.")
     else:
         for text in (volume.GetName() or "", _dicomValue(volume, SERIES_DESCRIPTION)):

@@ -12,6 +12,8 @@ from vtk.util import numpy_support
 ATTRIBUTE_PREFIX = "SSLMAR."
 INPUT_ROLE = f"{ATTRIBUTE_PREFIX}InputVolume"  # the node reference from a result to its input
 
+AID = f"{ATTRIBUTE_PREFIX}Aid"  # the attribute of volumes that help to look: "preview", "difference", "swipe"
+
 
 @contextlib.contextmanager
 def newNode(scene, className: str, name: str):

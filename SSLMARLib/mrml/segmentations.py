@@ -9,6 +9,7 @@ import slicer
 import vtk
 
 from ..errors import InputError, NoMetalError
+from .i18n import _
 from .nodes import ATTRIBUTE_PREFIX, arrayFromImage, ijkToRas, newNode, placeBeside, transformBetween
 from .volumes import checkInputVolume
 
@@ -56,7 +57,7 @@ def segmentMetal(
 
 
 def _newMetalSegmentation(inputVolume, labelmap):
-    name = f"{inputVolume.GetName()} metal"
+    name = _("{name} metal").format(name=inputVolume.GetName())
     with newNode(inputVolume.GetScene(), "vtkMRMLSegmentationNode", name) as segmentation:
         segmentation.SetAndObserveTransformNodeID(inputVolume.GetTransformNodeID())
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(inputVolume)
@@ -72,12 +73,16 @@ def _addMetalSegment(segmentation, labelmap) -> str:
         labelmap, METAL_SEGMENT_NAME, METAL_SEGMENT_COLOR
     )
     if not segmentId:
-        raise InputError(f"Slicer could not store the metal in '{segmentation.GetName()}' as a segment.")
+        text = _("Slicer could not store the metal in '{name}' as a segment: choose another segmentation.")
+        raise InputError(text.format(name=segmentation.GetName()))
     return segmentId
 
 
 def _replaceMetalSegment(segmentation, labelmap, inputVolume) -> None:
     """Put a label map on the grid of a volume in the place of a node's segment 'Metal'; the other segments stay."""
+    role = segmentation.GetReferenceImageGeometryReferenceRole()
+    if segmentation.GetNodeReference(role) is None:
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(inputVolume)
     transform = transformBetween(inputVolume, segmentation)
     if transform is not None:
         slicer.vtkOrientedImageDataResample.TransformOrientedImage(labelmap, transform)
@@ -87,10 +92,11 @@ def _replaceMetalSegment(segmentation, labelmap, inputVolume) -> None:
     if not segmentId:
         _addMetalSegment(segmentation, labelmap)
     elif segments.GetSourceRepresentationName() != labelmapName:
-        raise InputError(
-            f"The segment '{METAL_SEGMENT_NAME}' of '{segmentation.GetName()}' is a surface, not a label map: rename or remove "
-            "it, or let the metal go into a new segmentation."
+        text = _(
+            "The segment '{segment}' of '{name}' is a surface, not a label map: rename or remove it, or let the metal go "
+            "into a new segmentation."
         )
+        raise InputError(text.format(segment=METAL_SEGMENT_NAME, name=segmentation.GetName()))
     else:
         representations = []
         segments.GetContainedRepresentationNames(representations)
@@ -105,9 +111,10 @@ def _replaceMetalSegment(segmentation, labelmap, inputVolume) -> None:
 def checkSegmentation(metalSegmentation) -> None:
     """Raise InputError unless a node is a segmentation node in a scene."""
     if not hasattr(metalSegmentation, "IsA") or not metalSegmentation.IsA("vtkMRMLSegmentationNode"):
-        raise InputError("The metal must be a segmentation node: choose one, or none to use the threshold.")
+        raise InputError(_("The metal must be a segmentation node: choose one, or none to use the threshold."))
     if metalSegmentation.GetScene() is None:
-        raise InputError(f"The segmentation '{metalSegmentation.GetName()}' is not in a scene: add it first.")
+        text = _("The segmentation '{name}' is not in a scene: add it first.")
+        raise InputError(text.format(name=metalSegmentation.GetName()))
 
 
 def findSegments(metalSegmentation, segmentIDs: Sequence[str] | None = None) -> list[str]:
@@ -119,10 +126,10 @@ def findSegments(metalSegmentation, segmentIDs: Sequence[str] | None = None) -> 
     segmentation = metalSegmentation.GetSegmentation()
     known = list(segmentation.GetSegmentIDs()) if segmentation is not None else []
     if not known:
-        raise InputError(
-            f"The segmentation '{metalSegmentation.GetName()}' has no segments: draw the metal in it, or choose no "
-            "segmentation to use the threshold."
+        text = _(
+            "The segmentation '{name}' has no segments: draw the metal in it, or choose no segmentation to use the threshold."
         )
+        raise InputError(text.format(name=metalSegmentation.GetName()))
     if segmentIDs is None:
         return known
     if isinstance(segmentIDs, str):
@@ -132,12 +139,12 @@ def findSegments(metalSegmentation, segmentIDs: Sequence[str] | None = None) -> 
         segmentID = wanted if wanted in known else segmentation.GetSegmentIdBySegmentName(wanted)
         if not segmentID:
             names = ", ".join(f"'{segmentName(metalSegmentation, segmentID)}'" for segmentID in known)
-            raise InputError(
-                f"The segmentation '{metalSegmentation.GetName()}' has no segment '{wanted}': its segments are {names}."
-            )
+            text = _("The segmentation '{name}' has no segment '{wanted}': its segments are {names}.")
+            raise InputError(text.format(name=metalSegmentation.GetName(), wanted=wanted, names=names))
         found.append(segmentID)
     if not found:
-        raise InputError(f"No segment of '{metalSegmentation.GetName()}' is chosen: name at least one that is metal.")
+        text = _("No segment of '{name}' is chosen: name at least one that is metal.")
+        raise InputError(text.format(name=metalSegmentation.GetName()))
     return found
 
 
@@ -182,16 +189,18 @@ def metalMaskFromSegmentation(
         if not slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
             labelmap, grid, resampled, False, False, transform
         ):
-            name = segmentName(metalSegmentation, segmentID)
-            raise InputError(f"Slicer could not resample the segment '{name}' to the volume '{volume.GetName()}'.")
+            text = _("Slicer could not resample the segment '{segment}' to the volume '{name}': check their transforms.")
+            raise InputError(text.format(segment=segmentName(metalSegmentation, segmentID), name=volume.GetName()))
         mask |= arrayFromImage(resampled) != 0
     if not mask.any():
         names = ", ".join(f"'{segmentName(metalSegmentation, segmentID)}'" for segmentID in segmentIDs)
-        where = f"the volume '{volume.GetName()}'" if sliceIndex is None else f"slice {sliceIndex + 1} of '{volume.GetName()}'"
-        raise NoMetalError(
-            f"No voxel of {names} in '{metalSegmentation.GetName()}' lies inside {where}: draw the metal, choose other "
-            "segments, or choose no segmentation to use the threshold."
+        where = _("the volume '{name}'") if sliceIndex is None else _("slice {number} of '{name}'")
+        where = where.format(name=volume.GetName(), number=first + 1)
+        text = _(
+            "No voxel of {names} in '{segmentation}' lies inside {where}: draw the metal, choose other segments, or choose "
+            "no segmentation to use the threshold."
         )
+        raise NoMetalError(text.format(names=names, segmentation=metalSegmentation.GetName(), where=where))
     if masks is not None:
         masks[key] = mask
     return mask
@@ -209,8 +218,8 @@ def _labelmapOfSegment(metalSegmentation, segmentID: str):
             metalSegmentation, segmentID, labelmap, False
         )
     if not found:
-        name = segmentName(metalSegmentation, segmentID)
-        raise InputError(f"Slicer could not make a label map of the segment '{name}': convert it in Segmentations.")
+        text = _("Slicer could not make a label map of the segment '{segment}': convert it in Segmentations.")
+        raise InputError(text.format(segment=segmentName(metalSegmentation, segmentID)))
     return labelmap if labelmap.GetNumberOfPoints() > 0 and labelmap.GetPointData().GetScalars() else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import slicer
 
 from .._version import __version__
 from ..errors import Cancelled, InputError, NoMetalError
+from ..expected_time import remember_run
 from .correction import DEFAULT_METHOD, Correction, IsCancelled, Progress, methodTitle, prepareFrame
 from .i18n import _
 from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, allNodesOrNone, copyDisplay, placeBeside, uniqueName
@@ -136,6 +136,9 @@ class SequenceCorrection:
         if scene is None:
             raise InputError(_("The input sequence was removed from the scene during the run, so no result was made."))
         name = f"{self.sequenceNode.GetName()} (MAR: {methodTitle(self.method)})"
+        for frame, result in zip(self.frames, results, strict=True):
+            if result is not None:
+                remember_run(result.report, result.secondsPerSlice, frame.device)
         with allNodesOrNone(scene):
             corrected = scene.AddNewNodeByClass("vtkMRMLSequenceNode", uniqueName(scene, name))
             corrected.SetIndexName(self.sequenceNode.GetIndexName())
@@ -159,7 +162,9 @@ class SequenceCorrection:
         node.SetAttribute(f"{ATTRIBUTE_PREFIX}Method", self.method)
         if result is not None:
             frame.fill(node, result)
-            node.SetAttribute(f"{ATTRIBUTE_PREFIX}Report", json.dumps(result.report.to_dict()))
+            node.SetAttribute(f"{ATTRIBUTE_PREFIX}Report", result.report.to_json())
+            if frame.metalHu is not None:
+                node.SetAttribute(f"{ATTRIBUTE_PREFIX}MetalHu", f"{frame.metalHu:g}")
         corrected.SetDataNodeAtValue(node, indexValue)  # a deep copy
 
     def _browse(self, scene, corrected) -> None:

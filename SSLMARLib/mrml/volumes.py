@@ -9,6 +9,7 @@ import numpy
 import vtk
 
 from ..errors import InputError
+from .i18n import _
 from .nodes import arrayFromImage
 
 
@@ -37,26 +38,31 @@ def countMetal(volume, thresholdHu: float) -> MetalCount:
 def checkInputVolume(inputVolume) -> None:
     """Raise InputError unless a volume node can be corrected. Reads no voxels, so it is quick enough for a panel."""
     if inputVolume is None:
-        raise InputError("No input volume is chosen: choose the CT volume to correct.")
+        raise InputError(_("No input volume is chosen: choose the CT volume to correct."))
     if not hasattr(inputVolume, "IsA"):
-        raise InputError(f"The input volume must be a volume node, but it is {inputVolume!r}.")
+        raise InputError(_("The input volume must be a volume node, but it is {value!r}.").format(value=inputVolume))
     name, kind = inputVolume.GetName(), inputVolume.GetNodeTagName()
     if inputVolume.IsA("vtkMRMLSequenceNode"):
-        raise InputError(f"'{name}' is a sequence: choose the volume of one of its frames in the Sequences module.")
+        text = _("'{name}' is a sequence, not a volume: choose the volume that shows its frames.")
+        raise InputError(text.format(name=name))
     if inputVolume.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise InputError(f"'{name}' is a label map, not a CT volume: choose the volume that it was drawn on.")
+        text = _("'{name}' is a label map, not a CT volume: choose the volume that it was drawn on.")
+        raise InputError(text.format(name=name))
     if not inputVolume.IsA("vtkMRMLScalarVolumeNode"):
-        raise InputError(f"'{name}' is a {kind} node: choose a scalar volume in Hounsfield units.")
+        text = _("'{name}' is a {kind} node: choose a scalar volume in Hounsfield units.")
+        raise InputError(text.format(name=name, kind=kind))
     if inputVolume.GetScene() is None:
-        raise InputError(f"'{name}' is not in a scene: add it to the scene first.")
+        raise InputError(_("'{name}' is not in a scene: add it to the scene first.").format(name=name))
     image = inputVolume.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
-        raise InputError(f"'{name}' holds no voxels: load a CT volume.")
+        raise InputError(_("'{name}' holds no voxels: load a CT volume.").format(name=name))
     components = image.GetNumberOfScalarComponents()
     if components != 1:
-        raise InputError(
-            f"'{name}' has {components} values in each voxel (a color or vector volume): choose a scalar volume in "
+        text = _(
+            "'{name}' has {components} values in each voxel (a color or vector volume): choose a scalar volume in "
             "Hounsfield units."
         )
+        raise InputError(text.format(name=name, components=components))
     if image.GetScalarType() == vtk.VTK_BIT:
-        raise InputError(f"'{name}' holds single bits, not Hounsfield units: choose the CT volume.")
+        text = _("'{name}' holds single bits, not Hounsfield units: choose the CT volume.")
+        raise InputError(text.format(name=name))

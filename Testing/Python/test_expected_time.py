@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -113,14 +114,17 @@ def test_the_stopwatch_leaves_the_start_out_and_hands_all_on():
     Stopwatch(None)(0.5, "nobody listens")
 
 
-def test_one_slice_tells_how_fast_this_computer_is(monkeypatch):
-    pytest.importorskip("torch", reason="torch is not installed, so nothing was timed")
+def test_runs_are_kept_in_the_store_that_is_used():
+    report = SimpleNamespace(method="li", device="cpu", slices_corrected=10)
+    store = Store()
+    expected_time.use_timing_store(store)
+    expected_time.remember_run(report, 0.5, "auto")
+    assert expected_time.expected_seconds("li", 10) == 5.0
     expected_time.use_timing_store(None)
-    expected_time.time_one_slice("cpu")
-    assert 0 < expected_time.expected_seconds("li", 1, "cpu") < 60
-    assert expected_time.expected_seconds("li", 1, "cuda") is None
+    assert expected_time.expected_seconds("li", 10) is None
+    expected_time.use_timing_store(store)
+    assert expected_time.expected_seconds("li", 10) == 5.0
     expected_time.use_timing_store(None)
-    assert expected_time.expected_seconds("li", 1, "cpu") is None
 
 
 def test_the_library_reports_its_slices_from_the_fraction_that_is_watched():

@@ -494,6 +494,55 @@ def test_an_input_that_leaves_the_scene_meanwhile_is_told(make_volume, slicer_lo
     assert node_ids() == before
 
 
+def test_an_input_that_is_moved_meanwhile_takes_its_result_along(make_volume, slicer_logic, library):
+    import slicer
+
+    volume = make_volume("oblique")
+    first, second = add_linear_transform(MOVE), add_linear_transform(MOVE)
+    volume.SetAndObserveTransformNodeID(first.GetID())
+    correction = slicer_logic.prepareCorrection(volume)
+    volume.SetAndObserveTransformNodeID(second.GetID())
+    assert correction.addToScene(correction.compute()).GetParentTransformNode() is second
+    volume.HardenTransform()
+    corrected = correction.addToScene(correction.compute())
+    assert corrected.GetParentTransformNode() is None
+    assert numpy.array_equal(matrix_of(corrected), matrix_of(volume))
+    volume.SetAndObserveTransformNodeID(second.GetID())
+    before = matrix_of(volume)
+    correction = slicer_logic.prepareCorrection(volume)
+    slicer.util.updateVolumeFromArray(volume, numpy.zeros((2, 3, 4), numpy.int16))  # as after hardening a nonlinear one
+    volume.SetSpacing(9, 9, 9)
+    volume.SetAndObserveTransformNodeID(None)
+    corrected = correction.addToScene(correction.compute())
+    assert corrected.GetParentTransformNode() is second
+    assert numpy.array_equal(matrix_of(corrected), before)
+    assert slicer.util.arrayFromVolume(corrected).shape == SHAPE
+
+
+def test_a_segmentation_that_leaves_the_scene_meanwhile_is_no_obstacle(make_volume, add_segment, slicer_logic, library):
+    import slicer
+
+    volume, segmentation = make_volume(), make_segmentation()
+    add_segment(segmentation, "Screw", block(2, slice(4, 9), slice(2, 8)), volume)
+    correction = slicer_logic.prepareCorrection(volume, segmentation)
+    slicer.mrmlScene.RemoveNode(segmentation)
+    corrected = correction.addToScene(correction.compute())
+    assert corrected.GetAttribute("SSLMAR.MetalSegmentation") == "Implants"
+    assert corrected.GetNodeReference("SSLMAR.MetalSegmentation") is None
+
+
+def test_a_scene_that_is_closed_during_a_run_is_told(make_volume, slicer_logic, library):
+    import slicer
+
+    correction = slicer_logic.prepareCorrection(make_volume())
+    result = correction.compute()
+    slicer.mrmlScene.Clear(False)
+    before = node_ids()
+    with pytest.raises(InputError, match="was removed from the scene during the run"):
+        correction.addToScene(result)
+    assert node_ids() == before
+
+
 def test_progress_reaches_the_caller(make_volume, slicer_logic, library):
     seen = []
     library.work = lambda progress, is_cancelled: progress(0.5, "Half of it")

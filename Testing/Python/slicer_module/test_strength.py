@@ -203,8 +203,10 @@ def test_memory_is_given_back_when_the_node_goes(make_volume, slicer_logic, libr
     slicer_logic.setStrength(corrected, 0.5)
     assert len(strength._fullResults) == before + 1
     slicer.mrmlScene.RemoveNode(corrected)
-    del corrected
     assert len(strength._fullResults) == before
+    slicer_logic.process(volume)
+    slicer.mrmlScene.Clear(False)
+    assert not strength._fullResults
 
 
 def test_metal_of_a_material_keeps_its_value_at_every_strength_but_0(make_volume, slicer_logic, voxels_of, metal_phantom):
