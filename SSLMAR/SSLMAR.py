@@ -212,7 +212,10 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._isUpdating = False
 
     def ensurePackages(self):
-        """Ask for and install what the chosen method needs. Raises SSLMARLib.MissingPackageError where it stays missing."""
+        """Ask for and install what the chosen method needs.
+
+        :raises SSLMARLib.MissingPackageError: something stays missing.
+        """
         ensurePackages(self.resourcePath("requirements.txt"), self.parameterNode.method)
 
     def showStatus(self, text):
@@ -258,11 +261,11 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
         :param segmentIDs: IDs or names of the segments that are metal; all by default.
         :param method: one of SSLMARLib.available_methods().
         :param thresholdHu: metal threshold (HU), used without a segmentation.
-        :param interactive: False for scripts: no question is asked, and the application stands still meanwhile. True asks
-          to install what is missing, keeps the windows alive and shows the progress in the status bar.
+        :param interactive: False for scripts: no question is asked, and the application stands still meanwhile. True
+          asks to install what is missing, keeps the windows alive and shows the progress in the status bar.
         :param progress: called as progress(fraction, message) with a fraction of 0 to 1.
         :param isCancelled: called often; when it returns True, the run ends with SSLMARLib.Cancelled.
-        :param options: the others of SSLMARLib.slicer_logic.prepareCorrection, as device, metalHu, smallestComponentMm3.
+        :param options: the others of SSLMARLib.slicer_logic.prepareCorrection, as device and smallestComponentMm3.
         :raises SSLMARLib.MARError: with a sentence that says what is wrong; no node is left behind.
         """
         from SSLMARLib import slicer_logic

@@ -36,7 +36,8 @@ class CorrectionSection(Section):
         self._materials.add("", _("as it was"), _("The metal keeps the values that it has in the input."))
         toolTip = _("{hu:,.0f} HU, or the most that the volume's voxels can hold.")
         for name, valueHu in slicer_logic.METAL_MATERIALS_HU.items():
-            self._materials.add(name, _("{material} ({hu:,.0f} HU)").format(material=_(name), hu=valueHu), toolTip.format(hu=valueHu))
+            title = _("{material} ({hu:,.0f} HU)").format(material=_(name), hu=valueHu)
+            self._materials.add(name, title, toolTip.format(hu=valueHu))
 
     def update(self):
         self.ui.correctionCollapsibleButton.enabled = not self.panel.isRunning
@@ -80,7 +81,7 @@ class CorrectionSection(Section):
         self.panel.resultSection.strengthChanged()
 
     def _followResult(self):
-        """A result that has just been chosen sets the strength of the panel; after that, the panel sets the result's."""
+        """A result that has just been chosen sets the panel's strength; after that, the panel sets the result's."""
         from SSLMARLib import slicer_logic
 
         parameters = self.parameters
@@ -143,10 +144,16 @@ class CorrectionSection(Section):
 def methodDescription(name):
     """Return one line on a method, "" for one that this panel does not know."""
     descriptions = {
-        "li": _("Draws straight lines across the rays that met metal. Fastest; may leave new streaks between metal parts."),
-        "nmar": _("Interpolates after dividing by a prior image of air, tissue and bone. Keeps the edges of bone near metal."),
+        "li": _(
+            "Draws straight lines across the rays that met metal. Fastest; may leave new streaks between metal parts."
+        ),
+        "nmar": _(
+            "Interpolates after dividing by a prior image of air, tissue and bone. Keeps the edges of bone near metal."
+        ),
         "cnnmar": _("A neural network makes the prior image that the rays through metal are taken from."),
-        "sslmar": _("Two neural networks repair the sinogram and the image; learned without images free of metal artifacts."),
+        "sslmar": _(
+            "Two neural networks repair the sinogram and the image; learned without images free of metal artifacts."
+        ),
     }
     return descriptions.get(name, "")
 

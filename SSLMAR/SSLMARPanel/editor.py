@@ -11,8 +11,8 @@ UNDO_STATES = 10
 class EditorSection(Section):
     """The editor is made when it is opened for the first time: making it with the panel would slow the module's start.
 
-    It reacts to the slice views only while it is open: not when the panel is left, a correction runs, no segmentation is
-    chosen or the scene closes.
+    It reacts to the slice views only while it is open: not when the panel is left, a correction runs, no segmentation
+    is chosen or the scene closes.
     """
 
     def setup(self):

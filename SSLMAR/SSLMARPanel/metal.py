@@ -133,7 +133,8 @@ def _countKey(parameters):
 def _countText(count, thresholdHu):
     if not count.voxels:
         return _("Nothing reaches {threshold:.0f} HU: lower the threshold.").format(threshold=thresholdHu)
-    text = _("At or above {threshold:.0f} HU: {volume:.3g} ml ({voxels:,} voxels), slices: {slices}, before small parts are dropped.")
-    return text.format(
-        threshold=thresholdHu, volume=count.milliliters, voxels=count.voxels, slices=count.slices
+    text = _(
+        "At or above {threshold:.0f} HU: {volume:.3g} ml ({voxels:,} voxels), slices: {slices}, before small parts are "
+        "dropped."
     )
+    return text.format(threshold=thresholdHu, volume=count.milliliters, voxels=count.voxels, slices=count.slices)

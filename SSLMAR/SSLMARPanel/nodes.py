@@ -1,4 +1,4 @@
-"""Questions that the panel asks the scene: which volume shows a result, which slice is shown, what a segmentation reaches."""
+"""Questions that the panel asks the scene: which volume shows a result, which slice is shown, where segments lie."""
 
 import itertools
 
@@ -8,7 +8,7 @@ import vtk
 
 
 def volumeOf(node):
-    """Return the volume that shows a result: the node itself, or of a sequence its current frame; None where none does."""
+    """Return the volume that shows a result: the node itself, or the current frame of a sequence, or None."""
     if not node.IsA("vtkMRMLSequenceNode"):
         return node
     browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(node)
@@ -40,7 +40,7 @@ def shownSlice(volume):
 
 
 def slicesReached(volume, segmentation):
-    """Return how many slices of a volume the bounding box of a segmentation reaches: an upper limit of its metal slices."""
+    """Return how many slices of a volume the bounding box of a segmentation reaches: at least those with metal."""
     bounds = [0.0] * 6
     segmentation.GetRASBounds(bounds)
     if bounds[0] > bounds[1]:

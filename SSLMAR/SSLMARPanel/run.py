@@ -59,7 +59,7 @@ class RunSection(Section):
         super().cleanup()
 
     def drop(self):
-        """Forget the run; one that is still going is told to stop, and what it returns is dropped. Says whether there was one."""
+        """Forget the run, and say whether there was one: it is told to stop, and what it still returns is dropped."""
         if self.run is None:
             return False
         self.timer.stop()

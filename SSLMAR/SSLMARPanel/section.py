@@ -26,7 +26,7 @@ class Section(VTKObservationMixin):
         """Connect the widgets; called once."""
 
     def update(self):
-        """Show the parameter node, or that there is none. Called whenever it or a followed node changes, so it is quick."""
+        """Show the parameter node, or that there is none. Quick, as it is called whenever that or a node changes."""
 
     def release(self):
         """The panel is left, or the scene goes away: let go of nodes and views."""

@@ -54,7 +54,7 @@ class ThresholdPreview:
 
 
 def _labelmapAboveThreshold(volume, thresholdHu):
-    """Return the voxels of a volume at or above a threshold (HU) as an oriented image of their bounding box, or None."""
+    """Return a volume's voxels at or above a threshold (HU) as an oriented image of their bounding box, or None."""
     from SSLMARLib.mrml.nodes import arrayFromImage, ijkToRas
     from SSLMARLib.mrml.segmentations import labelmapOfMask
 

@@ -1,4 +1,4 @@
-"""Stand-ins for the qMRML widgets, on PySide6: they show the real nodes of the scene, with the names that Slicer has."""
+"""Stand-ins for the qMRML widgets, on PySide6: they show the real nodes of the scene, with Slicer's names."""
 
 from __future__ import annotations
 

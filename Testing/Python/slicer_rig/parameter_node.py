@@ -102,7 +102,7 @@ class _Wrapper:
         parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: itself() and itself()._update_widgets())
 
     def connectGui(self, ui):
-        """Bind each widget with the property SlicerParameterName. As Slicer's own, it returns no tag to disconnect by."""
+        """Bind each widget with the property SlicerParameterName. As in Slicer, no tag to disconnect by is returned."""
         widgets = {widget.property("SlicerParameterName"): widget for widget in vars(ui).values()}
         self.connectParametersToGui({name: widget for name, widget in widgets.items() if name})
 

@@ -45,7 +45,9 @@ def test_the_slider_is_not_held_up_by_the_count(panel, volume, tools, monkeypatc
 
     counts = []
     count_metal = slicer_logic.countMetal
-    monkeypatch.setattr(slicer_logic, "countMetal", lambda *arguments: counts.append(arguments) or count_metal(*arguments))
+    monkeypatch.setattr(
+        slicer_logic, "countMetal", lambda *arguments: counts.append(arguments) or count_metal(*arguments)
+    )
     tools.settle(panel)
     counts.clear()
     for threshold in range(1000, 2000, 50):
@@ -68,7 +70,9 @@ def test_the_preview_shows_what_is_above_the_threshold(panel, volume, tools):
 
     display = preview_node().GetDisplayNode()
     assert display.GetVisibility2DOutline() and not display.GetVisibility2DFill() and not display.GetVisibility3D()
-    assert preview_node().GetHideFromEditors() and not preview_node().GetSaveWithScene() and not display.GetSaveWithScene()
+    assert (
+        preview_node().GetHideFromEditors() and not preview_node().GetSaveWithScene() and not display.GetSaveWithScene()
+    )
     names = [panel.ui.metalSegmentationSelector.itemText(i) for i in range(panel.ui.metalSegmentationSelector.count)]
     assert names == ["None (the threshold decides)"]
 
@@ -206,7 +210,7 @@ def test_with_no_segment_ticked_apply_says_so(panel, implants):
 
 
 def test_the_list_follows_the_segmentation(panel, implants):
-    """Segments that come are metal; renamed and removed ones are followed; the ticks come back with the segmentation."""
+    """Segments that come are metal, renamed and removed ones are followed, ticks come back with the segmentation."""
     tick(panel.ui, "Bone", False)
     segments = implants.GetSegmentation()
     screw_id = segments.GetSegmentIdBySegmentName("Screw")

@@ -24,7 +24,7 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
         return lambda: widget.value, lambda new: setattr(widget, "value", new)
 
     def checked(box):
-        return lambda: box.checked, box.setChecked if hasattr(box, "setChecked") else lambda new: setattr(box, "checked", new)
+        return lambda: box.checked, lambda new: setattr(box, "checked", new)
 
     def index(combo):
         return lambda: combo.currentIndex, lambda new: setattr(combo, "currentIndex", new)
@@ -36,14 +36,29 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
         "presetComboBox": (index(ui.presetComboBox), 2, "preset", "hip", "dental", 1),
         "thresholdSliderWidget": (value(ui.thresholdSliderWidget), 2600.0, "thresholdHu", 2600.0, 1500.0, 1500.0),
         "smallestComponentSpinBox": (
-            value(ui.smallestComponentSpinBox), 12.5, "smallestComponentMm3", 12.5, 3.0, 3.0,
+            value(ui.smallestComponentSpinBox),
+            12.5,
+            "smallestComponentMm3",
+            12.5,
+            3.0,
+            3.0,
         ),
         "dilationSpinBox": (value(ui.dilationSpinBox), 1.5, "dilationMm", 1.5, 0.5, 0.5),
         "thresholdPreviewCheckBox": (
-            checked(ui.thresholdPreviewCheckBox), False, "showThresholdPreview", False, True, True,
+            checked(ui.thresholdPreviewCheckBox),
+            False,
+            "showThresholdPreview",
+            False,
+            True,
+            True,
         ),
         "metalSegmentationSelector": (
-            node(ui.metalSegmentationSelector), segmentation, "metalSegmentation", segmentation, None, None,
+            node(ui.metalSegmentationSelector),
+            segmentation,
+            "metalSegmentation",
+            segmentation,
+            None,
+            None,
         ),
         "methodComboBox": (index(ui.methodComboBox), 0, "method", "li", "nmar", 1),
         "deviceComboBox": (index(ui.deviceComboBox), 1, "device", "cpu", "cuda", 2),
@@ -51,7 +66,14 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
         "strengthSliderWidget": (value(ui.strengthSliderWidget), 60.0, "strengthPercent", 60.0, 30.0, 30.0),
         "correctedVolumeSelector": (node(ui.correctedVolumeSelector), result, "correctedVolume", result, None, None),
     }
-    kinds = (qt.QComboBox, qt.QCheckBox, qt.QDoubleSpinBox, ctk.ctkSliderWidget, slicer.qMRMLNodeComboBox, qt.QListWidget)
+    kinds = (
+        qt.QComboBox,
+        qt.QCheckBox,
+        qt.QDoubleSpinBox,
+        ctk.ctkSliderWidget,
+        slicer.qMRMLNodeComboBox,
+        qt.QListWidget,
+    )
     controls = {name for name, widget in vars(ui).items() if isinstance(widget, kinds)}
     of_the_views_only, tested_elsewhere = {"swipeSliderWidget"}, {"segmentsListWidget"}
     assert controls == set(table) | of_the_views_only | tested_elsewhere
@@ -256,11 +278,17 @@ def test_a_preset_sets_its_values_until_one_is_changed(panel, volume):
         combo.currentIndex = index
         assert parameters.preset == preset.name
         assert (parameters.thresholdHu, ui.thresholdSliderWidget.value) == (preset.threshold_hu,) * 2
-        assert (parameters.smallestComponentMm3, ui.smallestComponentSpinBox.value) == (preset.smallest_component_mm3,) * 2
+        assert (parameters.smallestComponentMm3, ui.smallestComponentSpinBox.value) == (
+            preset.smallest_component_mm3,
+        ) * 2
         assert (parameters.dilationMm, ui.dilationSpinBox.value) == (preset.dilation_mm,) * 2
         assert combo.currentText == preset.title
 
-    for control, new in ((ui.thresholdSliderWidget, 1700.0), (ui.smallestComponentSpinBox, 77.0), (ui.dilationSpinBox, 3.5)):
+    for control, new in (
+        (ui.thresholdSliderWidget, 1700.0),
+        (ui.smallestComponentSpinBox, 77.0),
+        (ui.dilationSpinBox, 3.5),
+    ):
         combo.currentIndex = 2
         control.value = new
         assert (parameters.preset, combo.currentText) == ("", "Custom")
