@@ -8,7 +8,7 @@ import time
 from PySide6.QtGui import QImage
 
 PANEL_WIDTH = 520
-VIEW_PIXELS = {1: 460, 2: 340}  # width and height of a view, where there are so many
+LARGEST_VIEW_PIXELS = 660
 VIEW = {"position_mm": -1.0, "field_of_view_mm": 200.0}
 SECONDS = 300.0
 SETTLE_SECONDS = 1.0  # counts and tables come a moment later
@@ -55,10 +55,11 @@ def draw(rig, module_path, options) -> None:
 
 def _write(path, panel_picture: QImage, views) -> None:
     """Save the panel beside views of (volume, segmentation or None), one above the other."""
-    from pictures import below, beside, save, titled
+    from pictures import GAP, TITLE_HEIGHT, below, beside, save, titled
     from slice_views import slice_image
 
-    pixels = VIEW_PIXELS[len(views)]
+    height = (panel_picture.height() - GAP * (len(views) - 1)) // len(views) - TITLE_HEIGHT
+    pixels = min(height, LARGEST_VIEW_PIXELS)  # so that the views are as high as the panel
     pictures = [
         titled(slice_image(node, size=(pixels, pixels), metal=metal, **VIEW), node.GetName()) for node, metal in views
     ]
