@@ -13,15 +13,9 @@ from .ct.presets import METAL_MATERIALS_HU, PRESETS, MetalPreset
 from .expected_time import expected_seconds as expectedSeconds
 from .expected_time import use_timing_store as useTimingStore
 from .mrml.comparison import compareSideBySide, comparisonShown, endComparison, showDifference, showSwipe
-from .mrml.correction import (
-    DEFAULT_METHOD,
-    Correction,
-    methodTitle,
-    prepareCorrection,
-    previewOf,
-    process,
-)
+from .mrml.correction import Correction, methodTitle, previewOf
 from .mrml.description import VolumeDescription, describeVolume
+from .mrml.preparation import DEFAULT_METHOD, prepareCorrection, process
 from .mrml.report import reportTable, writeReport
 from .mrml.segmentations import (
     DEFAULT_THRESHOLD_HU,

@@ -1,9 +1,9 @@
-"""A correction in three steps: copy what it needs out of the nodes, compute on any thread, make the new node."""
+"""A correction on its way: computed on any thread, then added to the scene as a new node, or as a preview of one slice."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy
@@ -14,168 +14,30 @@ from ..errors import Cancelled, InputError, NoMetalError
 from ..expected_time import Stopwatch, remember_run
 from . import strength
 from .i18n import _
-from .nodes import AID, ATTRIBUTE_PREFIX, INPUT_ROLE, arrayFromImage, copyDisplay, ijkToRas, imageFromArray, newNode, placeBeside
-from .segmentations import DEFAULT_THRESHOLD_HU, findSegments, metalMaskFromSegmentation, segmentName
-from .volumes import checkInputVolume
+from .nodes import AID, ATTRIBUTE_PREFIX, INPUT_ROLE, copyDisplay, ijkToRas, imageFromArray, newNode, placeBeside
 
-DEFAULT_METHOD = "nmar"
 PREVIEW_ROLE = f"{ATTRIBUTE_PREFIX}PreviewOf"
-LIBRARY_OPTIONS = {  # name here -> keyword of reduce_metal_artifacts
-    "smallestComponentMm3": "smallest_component_mm3",
-    "maskDilationMm": "mask_dilation_mm",
-    "traceDilationBins": "trace_dilation_bins",
-    "restoreMetal": "restore_metal",
-}
 
 Progress = Callable[[float, str], None]
 IsCancelled = Callable[[], bool]
-
-
-def process(
-    inputVolume,
-    metalSegmentation=None,
-    segmentIDs: Sequence[str] | None = None,
-    method: str = DEFAULT_METHOD,
-    thresholdHu: float = DEFAULT_THRESHOLD_HU,
-    *,
-    progress: Progress | None = None,
-    isCancelled: IsCancelled | None = None,
-    **options,
-):
-    """Correct a CT volume node and return the new scalar volume node; the input is never touched.
-
-    :param inputVolume: scalar volume node in Hounsfield units.
-    :param metalSegmentation: segmentation node of the metal, of any geometry and under any transform; without one,
-      metal is every voxel above `thresholdHu`.
-    :param segmentIDs: IDs or names of the segments that are metal; all segments by default.
-    :param method: one of `SSLMARLib.available_methods()`.
-    :param thresholdHu: metal threshold (HU), used only without a segmentation.
-    :param progress: called as progress(fraction, message) with a fraction of 0 to 1.
-    :param isCancelled: called often; when it returns True, the run ends with `Cancelled`.
-    :param options: see `prepareCorrection`; with a sliceIndex the new node is the preview of that slice.
-    :raises MARError: with a sentence for the user; the scene is then as it was before the call.
-    """
-    correction = prepareCorrection(inputVolume, metalSegmentation, segmentIDs, method, thresholdHu, **options)
-    result = correction.compute(progress, isCancelled)
-    if isCancelled is not None and isCancelled():
-        raise Cancelled(_("The correction was cancelled; no volume was made."))
-    return correction.addToScene(result) if correction.sliceIndex is None else correction.addPreviewToScene(result)
-
-
-def prepareCorrection(
-    inputVolume,
-    metalSegmentation=None,
-    segmentIDs: Sequence[str] | None = None,
-    method: str = DEFAULT_METHOD,
-    thresholdHu: float = DEFAULT_THRESHOLD_HU,
-    *,
-    device: str = "auto",
-    smallestComponentMm3: float | None = None,
-    maskDilationMm: float | None = None,
-    traceDilationBins: int | None = None,
-    restoreMetal: bool | None = None,
-    metalHu: float | None = None,
-    sliceIndex: int | None = None,
-) -> Correction:
-    """Check the nodes and copy what a correction needs out of them; main thread only.
-
-    The first five parameters are those of `process`, those from device to restoreMetal are keywords of
-    `SSLMARLib.reduce_metal_artifacts` in Slicer's spelling; None leaves the library's default.
-
-    :param metalHu: the result shows metal with this value (HU), limited to what the volume's voxels can hold: all of the
-      segments, or without a segmentation what reaches the threshold.
-    :param sliceIndex: compute this one slice only (index along K, from 0), for a preview.
-    :raises InputError: a node is missing or unfit, the segments hold no voxel inside the volume, metalHu is no number, or
-      there is no such slice.
-    """
-    correction = prepareFrame(
-        inputVolume,
-        metalSegmentation,
-        segmentIDs,
-        method,
-        thresholdHu,
-        device=device,
-        smallestComponentMm3=smallestComponentMm3,
-        maskDilationMm=maskDilationMm,
-        traceDilationBins=traceDilationBins,
-        restoreMetal=restoreMetal,
-        metalHu=metalHu,
-        sliceIndex=sliceIndex,
-    )
-    return replace(correction, voxelsHu=correction.voxelsHu.copy())
-
-
-def prepareFrame(
-    inputVolume,
-    metalSegmentation,
-    segmentIDs,
-    method,
-    thresholdHu,
-    *,
-    device="auto",
-    metalHu=None,
-    sliceIndex=None,
-    proxy=None,
-    masks=None,
-    **options,
-) -> Correction:
-    """As `prepareCorrection`, with the voxels on the memory of the node.
-
-    For a frame of a sequence: proxy is the node that shows it, whose parent transform counts; masks keeps what frames of
-    one geometry share.
-    """
-    checkInputVolume(inputVolume)
-    sliceIndex = _checkSliceIndex(inputVolume, sliceIndex)
-    unknown = set(options) - set(LIBRARY_OPTIONS)
-    if unknown:
-        raise TypeError(f"unknown options {', '.join(sorted(unknown))}: there are {', '.join(LIBRARY_OPTIONS)}")
-    options = {LIBRARY_OPTIONS[name]: value for name, value in options.items() if value is not None}
-    voxelsHu = arrayFromImage(inputVolume.GetImageData())
-    metalMask, segmentNames = None, ()
-    if metalSegmentation is None:
-        options["threshold_hu"] = float(thresholdHu)
-    else:
-        segmentIDs = findSegments(metalSegmentation, segmentIDs)
-        segmentNames = tuple(segmentName(metalSegmentation, segmentID) for segmentID in segmentIDs)
-        metalMask = metalMaskFromSegmentation(
-            metalSegmentation, inputVolume, segmentIDs, sliceIndex=sliceIndex, placedLike=proxy, masks=masks
-        )
-        if sliceIndex is not None:
-            voxelsHu = voxelsHu[sliceIndex : sliceIndex + 1]
-    return Correction(
-        inputVolume=inputVolume,
-        metalSegmentation=metalSegmentation,
-        segmentNames=segmentNames,
-        ijkToRas=ijkToRas(inputVolume),
-        transformId=inputVolume.GetTransformNodeID(),
-        imageTime=inputVolume.GetImageData().GetMTime(),
-        scalarType=inputVolume.GetImageData().GetScalarType(),
-        voxelsHu=voxelsHu,
-        spacingMm=tuple(reversed(inputVolume.GetSpacing())),
-        metalMask=metalMask,
-        method=method,
-        device=device,
-        options=options,
-        metalHu=_checkMetalHu(metalHu, voxelsHu.dtype),
-        sliceIndex=sliceIndex,
-    )
 
 
 @dataclass(frozen=True, eq=False)
 class ComputedCorrection:
     """What `Correction.compute` returns: arrays (slices, rows, columns), the library's report, the measures.
 
-    metal_shown: where metal has a value of its own (metalHu), None where it stayed as it was. Those from changedSlices on are empty for a
-    preview: the indices of the changed slices, a checksum of the input, `VolumeMeasures` and the regions measured.
+    metal_shown: where metal has a value of its own (metalHu), None where it stayed as it was. Those from changed_slices on
+    are empty for a preview: the indices of the changed slices, a checksum of the input, `VolumeMeasures`, the regions
+    measured.
     """
 
     volume_hu: numpy.ndarray
     metal_mask: numpy.ndarray
     report: object
     metal_shown: numpy.ndarray | None = None
-    secondsPerSlice: float = 0.0
-    changedSlices: numpy.ndarray | None = None
-    inputChecksum: str = ""
+    seconds_per_slice: float = 0.0
+    changed_slices: numpy.ndarray | None = None
+    input_checksum: str = ""
     measures: object = None
     regions: tuple = ()
 
@@ -266,8 +128,8 @@ class Correction:
         checkCancelled()
         computed = replace(
             computed,
-            changedSlices=strength.changedSlices(self.voxelsHu, computed.volume_hu),
-            inputChecksum=strength.checksumOf(self.voxelsHu),
+            changed_slices=strength.changedSlices(self.voxelsHu, computed.volume_hu),
+            input_checksum=strength.checksumOf(self.voxelsHu),
         )
         if not computed.metal_mask.any():
             return computed
@@ -286,7 +148,7 @@ class Correction:
         :raises InputError: the input volume left the scene meanwhile. No node is left behind then.
         """
         scene = self._scene()
-        remember_run(result.report, result.secondsPerSlice, self.device)
+        remember_run(result.report, result.seconds_per_slice, self.device)
         name = f"{self.inputVolume.GetName()} (MAR: {methodTitle(self.method)})"
         with newNode(scene, "vtkMRMLScalarVolumeNode", name) as corrected:
             self.fill(corrected, result)
@@ -306,7 +168,7 @@ class Correction:
         if self.sliceIndex is None:
             raise InputError(_("This correction is one of the whole volume, not of one slice: add its result instead."))
         scene = self._scene()
-        remember_run(result.report, result.secondsPerSlice, self.device)
+        remember_run(result.report, result.seconds_per_slice, self.device)
         preview = previewOf(self.inputVolume)
         if preview is not None:
             self.fill(preview, result)
@@ -383,26 +245,3 @@ def previewOf(inputVolume):
 def methodTitle(method: str) -> str:
     """Return the name of a method as people write it ("NMAR"), without importing the method itself."""
     return method.upper()
-
-
-def _checkSliceIndex(inputVolume, sliceIndex: int | None) -> int | None:
-    if sliceIndex is None:
-        return None
-    slices = inputVolume.GetImageData().GetDimensions()[2]
-    if int(sliceIndex) != sliceIndex or not 0 <= sliceIndex < slices:
-        text = _("'{name}' has no slice with the index {index}: give a whole number from 0 to {last}.")
-        raise InputError(text.format(name=inputVolume.GetName(), index=sliceIndex, last=slices - 1))
-    return int(sliceIndex)
-
-
-def _checkMetalHu(metalHu: float | None, dtype) -> float | None:
-    """The value as the voxels can hold it."""
-    if metalHu is None:
-        return None
-    if not numpy.isfinite(metalHu):
-        text = _("The value for metal is {value}: give a number of Hounsfield units, or None to keep the metal.")
-        raise InputError(text.format(value=metalHu))
-    if dtype.kind not in "iu":
-        return float(metalHu)
-    limits = numpy.iinfo(dtype)
-    return float(numpy.clip(round(metalHu), limits.min, limits.max))

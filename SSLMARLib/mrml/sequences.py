@@ -10,9 +10,10 @@ import slicer
 from .._version import __version__
 from ..errors import Cancelled, InputError, NoMetalError
 from ..expected_time import remember_run
-from .correction import DEFAULT_METHOD, Correction, IsCancelled, Progress, methodTitle, prepareFrame
+from .correction import Correction, IsCancelled, Progress, methodTitle
 from .i18n import _
 from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, allNodesOrNone, copyDisplay, placeBeside, uniqueName
+from .preparation import DEFAULT_METHOD, prepareFrame
 from .segmentations import DEFAULT_THRESHOLD_HU
 
 
@@ -138,7 +139,7 @@ class SequenceCorrection:
         name = f"{self.sequenceNode.GetName()} (MAR: {methodTitle(self.method)})"
         for frame, result in zip(self.frames, results, strict=True):
             if result is not None:
-                remember_run(result.report, result.secondsPerSlice, frame.device)
+                remember_run(result.report, result.seconds_per_slice, frame.device)
         with allNodesOrNone(scene):
             corrected = scene.AddNewNodeByClass("vtkMRMLSequenceNode", uniqueName(scene, name))
             corrected.SetIndexName(self.sequenceNode.GetIndexName())

@@ -62,10 +62,10 @@ def changedSlices(before: numpy.ndarray, after: numpy.ndarray) -> numpy.ndarray:
 def remember(correctedVolume, inputVolume, result) -> None:
     """Keep what blending needs of a new node with a full result, for as long as it is in the scene."""
     correctedVolume.SetAttribute(STRENGTH, "1")
-    correctedVolume.SetAttribute(CHECKSUM, result.inputChecksum)
-    metal = result.metal_shown[result.changedSlices] if result.metal_shown is not None else None
+    correctedVolume.SetAttribute(CHECKSUM, result.input_checksum)
+    metal = result.metal_shown[result.changed_slices] if result.metal_shown is not None else None
     # Time 0: the input may have changed during the run, so it is compared once.
-    _keep(correctedVolume, result.changedSlices, result.volume_hu[result.changedSlices], metal, result.regions, 0)
+    _keep(correctedVolume, result.changed_slices, result.volume_hu[result.changed_slices], metal, result.regions, 0)
 
 
 def _keep(correctedVolume, slices, voxelsHu, metal, regions, inputTime) -> FullResult:

@@ -1,0 +1,176 @@
+"""From nodes to a `Correction`: checks, and copies of all that the computation needs; `process` does the whole job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy
+
+from ..errors import Cancelled, InputError
+from .correction import Correction, IsCancelled, Progress
+from .i18n import _
+from .nodes import arrayFromImage, ijkToRas
+from .segmentations import DEFAULT_THRESHOLD_HU, findSegments, metalMaskFromSegmentation, segmentName
+from .volumes import checkInputVolume
+
+DEFAULT_METHOD = "nmar"
+LIBRARY_OPTIONS = {  # name here -> keyword of reduce_metal_artifacts
+    "smallestComponentMm3": "smallest_component_mm3",
+    "maskDilationMm": "mask_dilation_mm",
+    "traceDilationBins": "trace_dilation_bins",
+    "restoreMetal": "restore_metal",
+}
+
+
+def process(
+    inputVolume,
+    metalSegmentation=None,
+    segmentIDs: Sequence[str] | None = None,
+    method: str = DEFAULT_METHOD,
+    thresholdHu: float = DEFAULT_THRESHOLD_HU,
+    *,
+    progress: Progress | None = None,
+    isCancelled: IsCancelled | None = None,
+    **options,
+):
+    """Correct a CT volume node and return the new scalar volume node; the input is never touched.
+
+    :param inputVolume: scalar volume node in Hounsfield units.
+    :param metalSegmentation: segmentation node of the metal, of any geometry and under any transform; without one,
+      metal is every voxel above `thresholdHu`.
+    :param segmentIDs: IDs or names of the segments that are metal; all segments by default.
+    :param method: one of `SSLMARLib.available_methods()`.
+    :param thresholdHu: metal threshold (HU), used only without a segmentation.
+    :param progress: called as progress(fraction, message) with a fraction of 0 to 1.
+    :param isCancelled: called often; when it returns True, the run ends with `Cancelled`.
+    :param options: see `prepareCorrection`; with a sliceIndex the new node is the preview of that slice.
+    :raises MARError: with a sentence for the user; the scene is then as it was before the call.
+    """
+    correction = prepareCorrection(inputVolume, metalSegmentation, segmentIDs, method, thresholdHu, **options)
+    result = correction.compute(progress, isCancelled)
+    if isCancelled is not None and isCancelled():
+        raise Cancelled(_("The correction was cancelled; no volume was made."))
+    return correction.addToScene(result) if correction.sliceIndex is None else correction.addPreviewToScene(result)
+
+
+def prepareCorrection(
+    inputVolume,
+    metalSegmentation=None,
+    segmentIDs: Sequence[str] | None = None,
+    method: str = DEFAULT_METHOD,
+    thresholdHu: float = DEFAULT_THRESHOLD_HU,
+    *,
+    device: str = "auto",
+    smallestComponentMm3: float | None = None,
+    maskDilationMm: float | None = None,
+    traceDilationBins: int | None = None,
+    restoreMetal: bool | None = None,
+    metalHu: float | None = None,
+    sliceIndex: int | None = None,
+) -> Correction:
+    """Check the nodes and copy what a correction needs out of them; main thread only.
+
+    The first five parameters are those of `process`, those from device to restoreMetal are keywords of
+    `SSLMARLib.reduce_metal_artifacts` in Slicer's spelling; None leaves the library's default.
+
+    :param metalHu: the result shows metal with this value (HU), limited to what the volume's voxels can hold: all of the
+      segments, or without a segmentation what reaches the threshold.
+    :param sliceIndex: compute this one slice only (index along K, from 0), for a preview.
+    :raises InputError: a node is missing or unfit, the segments hold no voxel inside the volume, metalHu is no number, or
+      there is no such slice.
+    """
+    correction = prepareFrame(
+        inputVolume,
+        metalSegmentation,
+        segmentIDs,
+        method,
+        thresholdHu,
+        device=device,
+        smallestComponentMm3=smallestComponentMm3,
+        maskDilationMm=maskDilationMm,
+        traceDilationBins=traceDilationBins,
+        restoreMetal=restoreMetal,
+        metalHu=metalHu,
+        sliceIndex=sliceIndex,
+    )
+    return replace(correction, voxelsHu=correction.voxelsHu.copy())
+
+
+def prepareFrame(
+    inputVolume,
+    metalSegmentation,
+    segmentIDs,
+    method,
+    thresholdHu,
+    *,
+    device="auto",
+    metalHu=None,
+    sliceIndex=None,
+    proxy=None,
+    masks=None,
+    **options,
+) -> Correction:
+    """As `prepareCorrection`, with the voxels on the memory of the node.
+
+    For a frame of a sequence: proxy is the node that shows it, whose parent transform counts; masks keeps what frames of
+    one geometry share.
+    """
+    checkInputVolume(inputVolume)
+    sliceIndex = _checkSliceIndex(inputVolume, sliceIndex)
+    unknown = set(options) - set(LIBRARY_OPTIONS)
+    if unknown:
+        raise TypeError(f"unknown options {', '.join(sorted(unknown))}: there are {', '.join(LIBRARY_OPTIONS)}")
+    options = {LIBRARY_OPTIONS[name]: value for name, value in options.items() if value is not None}
+    voxelsHu = arrayFromImage(inputVolume.GetImageData())
+    metalMask, segmentNames = None, ()
+    if metalSegmentation is None:
+        options["threshold_hu"] = float(thresholdHu)
+    else:
+        segmentIDs = findSegments(metalSegmentation, segmentIDs)
+        segmentNames = tuple(segmentName(metalSegmentation, segmentID) for segmentID in segmentIDs)
+        metalMask = metalMaskFromSegmentation(
+            metalSegmentation, inputVolume, segmentIDs, sliceIndex=sliceIndex, placedLike=proxy, masks=masks
+        )
+        if sliceIndex is not None:
+            voxelsHu = voxelsHu[sliceIndex : sliceIndex + 1]
+    return Correction(
+        inputVolume=inputVolume,
+        metalSegmentation=metalSegmentation,
+        segmentNames=segmentNames,
+        ijkToRas=ijkToRas(inputVolume),
+        transformId=inputVolume.GetTransformNodeID(),
+        imageTime=inputVolume.GetImageData().GetMTime(),
+        scalarType=inputVolume.GetImageData().GetScalarType(),
+        voxelsHu=voxelsHu,
+        spacingMm=tuple(reversed(inputVolume.GetSpacing())),
+        metalMask=metalMask,
+        method=method,
+        device=device,
+        options=options,
+        metalHu=_checkMetalHu(metalHu, voxelsHu.dtype),
+        sliceIndex=sliceIndex,
+    )
+
+
+def _checkSliceIndex(inputVolume, sliceIndex: int | None) -> int | None:
+    if sliceIndex is None:
+        return None
+    slices = inputVolume.GetImageData().GetDimensions()[2]
+    if int(sliceIndex) != sliceIndex or not 0 <= sliceIndex < slices:
+        text = _("'{name}' has no slice with the index {index}: give a whole number from 0 to {last}.")
+        raise InputError(text.format(name=inputVolume.GetName(), index=sliceIndex, last=slices - 1))
+    return int(sliceIndex)
+
+
+def _checkMetalHu(metalHu: float | None, dtype) -> float | None:
+    """The value as the voxels can hold it."""
+    if metalHu is None:
+        return None
+    if not numpy.isfinite(metalHu):
+        text = _("The value for metal is {value}: give a number of Hounsfield units, or None to keep the metal.")
+        raise InputError(text.format(value=metalHu))
+    if dtype.kind not in "iu":
+        return float(metalHu)
+    limits = numpy.iinfo(dtype)
+    return float(numpy.clip(round(metalHu), limits.min, limits.max))
