@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ._lazy import lazy_attributes
 from ._version import __version__
-from .errors import Cancelled, InputError, MARError, MissingPackageError
+from .errors import Cancelled, InputError, MARError, MissingPackageError, NoMetalError
 
 _LAZY_NAMES = {
     "reduce_metal_artifacts": "correction",
@@ -26,7 +26,7 @@ _LAZY_NAMES = {
     "write_volume": "ct.reading_writing",
 }
 
-__all__ = ["__version__", "Cancelled", "InputError", "MARError", "MissingPackageError", *_LAZY_NAMES]
+__all__ = ["__version__", "Cancelled", "InputError", "MARError", "MissingPackageError", "NoMetalError", *_LAZY_NAMES]
 __getattr__ = lazy_attributes(__name__, _LAZY_NAMES)
 
 

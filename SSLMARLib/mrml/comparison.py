@@ -18,6 +18,7 @@ from .i18n import _
 from .nodes import AID, copyDisplay, ijkToRas, newNode, placeBeside, removeWithDisplay
 from .swipe import Swipe
 from .views import LEFT_VIEW, RIGHT_VIEW, Layers, Plane, compositeNode, compositeNodes, layoutNode, sliceNode
+from .window_link import WindowLink, linkWindows
 
 SIDE_BY_SIDE, DIFFERENCE, SWIPE = "side by side", "difference", "swipe"
 
@@ -35,6 +36,7 @@ class Comparison:
     planes: list[Plane] = field(default_factory=list)
     nodes: list = field(default_factory=list)
     swipe: Swipe | None = None
+    windowLink: WindowLink | None = None
 
     def shows(self, kind: str, inputVolume, correctedVolume) -> bool:
         """Whether this is the comparison asked for, with its nodes still there and of the input's size."""
@@ -50,7 +52,8 @@ _current: Comparison | None = None
 
 
 def compareSideBySide(inputVolume, correctedVolume) -> None:
-    """Show the input on the left and the result on the right, in linked slice views of one plane and zoom.
+    """Show the input on the left and the result on the right, in linked slice views of one plane and zoom and with one
+    window and level, which follow each other until `endComparison`.
 
     :raises InputError: the nodes do not belong together, or Slicer has no window.
     """
@@ -68,6 +71,7 @@ def compareSideBySide(inputVolume, correctedVolume) -> None:
             composite.SetHotLinkedControl(True)
             _showOnly(composite, volume)
             composite.EndModify(wasModifying)
+        comparison.windowLink = linkWindows(inputVolume, correctedVolume)
 
 
 def showDifference(inputVolume, correctedVolume):
@@ -126,6 +130,8 @@ def endComparison() -> None:
     comparison, _current = _current, None
     if comparison is None:
         return
+    if comparison.windowLink is not None:
+        comparison.windowLink.release()
     for node in comparison.nodes:
         removeWithDisplay(node)
     for former in (*comparison.layers, *comparison.planes):

@@ -180,6 +180,7 @@ class SequenceCorrection:
             _sequencesLogic().UpdateProxyNodesFromSequences(browser)
             proxy, shown = browser.GetProxyNode(corrected), browser.GetProxyNode(self.sequenceNode)
             if proxy is not None and shown is not None:
+                proxy.SetNodeReferenceID(INPUT_ROLE, shown.GetID())
                 proxy.SetAndObserveTransformNodeID(shown.GetTransformNodeID())
                 copyDisplay(shown, proxy)
                 placeBeside(shown, proxy)

@@ -20,6 +20,7 @@ from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, arrayFromImage
 
 STRENGTH = f"{ATTRIBUTE_PREFIX}Strength"
 CHECKSUM = f"{ATTRIBUTE_PREFIX}InputChecksum"
+METHOD = f"{ATTRIBUTE_PREFIX}Method"
 METAL_HU = f"{ATTRIBUTE_PREFIX}MetalHu"
 
 
@@ -179,6 +180,9 @@ def _fullResultOf(correctedVolume) -> FullResult:
     if correctedVolume is None or not correctedVolume.IsA("vtkMRMLScalarVolumeNode"):
         raise InputError(_("No corrected volume is chosen, so there is no strength to change."))
     name = correctedVolume.GetName()
+    if correctedVolume.GetAttribute(CHECKSUM) is None and correctedVolume.GetAttribute(METHOD) is not None:
+        text = _("'{name}' shows the frames of a corrected sequence, whose strength is always 100 %.")
+        raise InputError(text.format(name=name))
     if correctedVolume.GetAttribute(CHECKSUM) is None:
         raise InputError(_("'{name}' is no result of this module, so it has no strength to change.").format(name=name))
     inputVolume = correctedVolume.GetNodeReference(INPUT_ROLE)

@@ -138,6 +138,30 @@ def test_side_by_side_shows_one_plane_in_linked_views(arranged_views, pair, slic
     assert slicer_logic.comparisonShown() == "side by side"
 
 
+def test_side_by_side_has_one_window_until_it_ends(pair, slicer_logic):
+    volume, corrected = pair
+    displays = volume.GetDisplayNode(), corrected.GetDisplayNode()
+    displays[0].SetAutoWindowLevel(False)
+    displays[0].SetWindowLevel(900, 90)
+    slicer_logic.compareSideBySide(volume, corrected)
+    assert (displays[1].GetWindow(), displays[1].GetLevel()) == (900, 90)
+    for changed, follower in (displays, reversed(displays)):
+        changed.SetWindowLevel(changed.GetWindow() + 100, 40)
+        assert (follower.GetWindow(), follower.GetLevel()) == (changed.GetWindow(), 40)
+    slicer_logic.endComparison()
+    displays[0].SetWindowLevel(300, 30)
+    assert (displays[1].GetWindow(), displays[1].GetLevel()) == (1100, 40)
+
+
+def test_volumes_without_display_can_be_compared(pair, slicer_logic):
+    import slicer
+
+    volume, corrected = pair
+    slicer.mrmlScene.RemoveNode(corrected.GetDisplayNode())
+    slicer_logic.compareSideBySide(volume, corrected)
+    assert composite("Yellow").GetBackgroundVolumeID() == corrected.GetID()
+
+
 def test_the_difference_has_a_fixed_window_and_is_signed(pair, slicer_logic):
     volume, corrected = pair
     node = slicer_logic.showDifference(volume, corrected)

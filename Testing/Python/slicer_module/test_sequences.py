@@ -112,6 +112,14 @@ def test_the_result_is_shown_as_the_input(make_sequence, slicer_logic, library):
     assert slicer_logic.sequenceOf(proxy) is sequence
     assert slicer_logic.sequenceOf(result) is not sequence
     assert slicer_logic.sequenceOf(None) is None
+    assert result.GetNodeReference("SSLMAR.InputVolume") is proxy
+
+
+def test_a_frame_s_result_says_that_it_has_no_strength_and_has_a_report(make_sequence, slicer_logic, library):
+    sequence, browser = make_sequence()
+    result = browser.GetProxyNode(slicer_logic.processSequence(sequence))
+    assert "shows the frames of a corrected sequence" in slicer_logic.canChangeStrength(result)
+    assert slicer_logic.reportTable(result).GetNumberOfRows() > 10
 
 
 def test_a_frame_without_metal_is_taken_over(make_sequence, slicer_logic, library):
