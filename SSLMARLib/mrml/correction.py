@@ -67,7 +67,8 @@ class Correction:
     sliceIndex: int | None = None
 
     def compute(self, progress: Progress | None = None, isCancelled: IsCancelled | None = None) -> ComputedCorrection:
-        """Run `SSLMARLib.reduce_metal_artifacts` and measure. Any thread: no node is read or written.
+        """Run `SSLMARLib.reduce_metal_artifacts` and measure. Any thread: no node is read or written, and as translations belong
+        to the application too, messages are in English, like the library's own.
 
         :raises MARError: as that function does; `Cancelled` when isCancelled() returned True.
         """
@@ -111,11 +112,10 @@ class Correction:
                 found[segmentationName] = options.pop(name)
         mask = segment_metal(self.voxelsHu, self.spacingMm, **found)[self.sliceIndex]
         if not mask.any():
-            text = _(
-                "Slice {number} holds no metal above {threshold:g} HU, so a correction does not change it: choose a slice with "
-                "metal for the preview, or lower the threshold."
+            raise NoMetalError(
+                f"Slice {self.sliceIndex + 1} holds no metal above {found['threshold_hu']:g} HU, so a correction does not "
+                "change it: choose a slice with metal for the preview, or lower the threshold."
             )
-            raise NoMetalError(text.format(number=self.sliceIndex + 1, threshold=found["threshold_hu"]))
         return self.voxelsHu[self.sliceIndex : self.sliceIndex + 1], mask[numpy.newaxis]
 
     def _measured(self, computed: ComputedCorrection, progress, isCancelled) -> ComputedCorrection:
@@ -123,7 +123,7 @@ class Correction:
 
         def checkCancelled():
             if isCancelled is not None and isCancelled():
-                raise Cancelled(_("The correction was cancelled; no volume was made."))
+                raise Cancelled("The correction was cancelled; no volume was made.")
 
         checkCancelled()
         computed = replace(
@@ -134,7 +134,7 @@ class Correction:
         if not computed.metal_mask.any():
             return computed
         if progress is not None:
-            progress(1.0, _("Measuring"))
+            progress(1.0, "Measuring")
         regions = regions_of_slices(self.voxelsHu, computed.metal_mask, self.spacingMm, checkCancelled)
         measures = measure_volume(self.voxelsHu, computed.volume_hu, regions, self.spacingMm)
         return replace(computed, measures=measures, regions=tuple(regions))

@@ -104,7 +104,7 @@ class SequenceCorrection:
         results, withoutMetal = [], None
         for index, frame in enumerate(self.frames):
             if isCancelled is not None and isCancelled():
-                raise Cancelled(_("The correction was cancelled; no sequence was made."))
+                raise Cancelled("The correction was cancelled; no sequence was made.")
             try:
                 results.append(frame.computeVoxels(self._progressOfFrame(index, progress), isCancelled))
             except NoMetalError as error:
@@ -113,16 +113,16 @@ class SequenceCorrection:
         if withoutMetal is not None and not any(results):
             raise withoutMetal
         if progress is not None:
-            progress(1.0, _("Done"))
+            progress(1.0, "Done")
         return tuple(results)
 
     def _progressOfFrame(self, index: int, progress: Progress | None) -> Progress | None:
         if progress is None:
             return None
-        count, text = len(self.frames), _("Frame {number} of {count}: {message}")
+        count = len(self.frames)
 
         def report(fraction, message):
-            progress((index + fraction) / count, text.format(number=index + 1, count=count, message=message))
+            progress((index + fraction) / count, f"Frame {index + 1} of {count}: {message}")
 
         return report
 
