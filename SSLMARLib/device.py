@@ -12,7 +12,8 @@ from .errors import InputError, import_torch
 logger = logging.getLogger(__name__)
 
 DEVICE_CHOICES = ("auto", "cpu", "cuda")
-OUT_OF_MEMORY_PHRASES = ("out of memory", "not enough memory", "can't allocate", "alloc_failed")  # the last: cuBLAS, cuDNN
+# the last one is cuBLAS's and cuDNN's
+OUT_OF_MEMORY_PHRASES = ("out of memory", "not enough memory", "can't allocate", "alloc_failed")
 
 
 def choose_device(device: str = "auto") -> str:
@@ -86,11 +87,12 @@ def _small_computations(name: str):
 
 def _agree(on_gpu: numpy.ndarray, on_cpu: numpy.ndarray) -> bool:
     """Whether two results are one, but for the short floats that GPUs may multiply with."""
-    return on_gpu.shape == on_cpu.shape and numpy.allclose(on_gpu, on_cpu, rtol=1e-2, atol=1e-2 * numpy.abs(on_cpu).max())
+    tolerance = 1e-2 * numpy.abs(on_cpu).max()
+    return on_gpu.shape == on_cpu.shape and numpy.allclose(on_gpu, on_cpu, rtol=1e-2, atol=tolerance)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: Python's MemoryError, and what torch raises on the CPU, CUDA and MPS."""
+    """Whether an error says that memory ran out: Python's MemoryError, and what torch raises on CPU, CUDA and MPS."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(phrase in text for phrase in OUT_OF_MEMORY_PHRASES)
 

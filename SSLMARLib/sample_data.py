@@ -1,7 +1,7 @@
-"""Two simulated scans to try things on: a pelvis with a hip prosthesis, a jaw with crowns. No patient's data, no download.
+"""Two simulated scans to try things on: a pelvis with a hip prosthesis, a jaw with crowns.
 
-What Slicer's Sample Data module offers and the module's self-test runs on. The same call gives the same voxels on every
-run of one computer.
+No patient's data, no download. What Slicer's Sample Data module offers and the module's self-test runs on. The same call
+gives the same voxels on every run of one computer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SimulatedScan:
 
 
 def simulated_hip(slices: int | None = None, **options) -> CTVolume:
-    """A pelvis with a titanium hip prosthesis: 400 x 400 voxels of 1 mm in slices of 4 mm, HU. See `simulate_scan_of`."""
+    """A pelvis with a titanium hip prosthesis: 400 x 400 voxels of 1 mm, slices of 4 mm, HU. See `simulate_scan_of`."""
     return simulate_scan_of("hip", slices, **options).volume
 
 

@@ -1,7 +1,7 @@
 """What SSLMARLib needs in Slicer: said, asked for once, installed at the first Apply. Never when the module loads.
 
-PyTorch comes through Slicer's PyTorch extension, the rest through slicer.packaging. The packages that Slicer itself rests
-on are held at their versions meanwhile.
+PyTorch comes through Slicer's PyTorch extension, the rest through slicer.packaging. The packages that Slicer itself
+rests on are held at their versions meanwhile.
 """
 
 import contextlib
@@ -31,8 +31,8 @@ def missingLibrarySentence():
     if importlib.util.find_spec("SSLMARLib") is not None:
         return ""
     return _(
-        "The library SSLMARLib is missing, so nothing can be computed: install the extension again, or in a source tree "
-        "keep the folder SSLMARLib beside the folder SSLMAR."
+        "The library SSLMARLib is missing, so nothing can be computed: install the extension again, or in a source "
+        "tree keep the folder SSLMARLib beside the folder SSLMAR."
     )
 
 
@@ -104,8 +104,8 @@ def _problemBeforeInstalling(missing, method):
         return _("Slicer is installing other packages now: wait until that has ended, and press Apply again.")
     if _torchOf(missing) and _torchExtension() is None:
         return _(
-            "{method} needs PyTorch: install the extension 'PyTorch' in the Extensions Manager, restart Slicer and press "
-            "Apply again. {offline}"
+            "{method} needs PyTorch: install the extension 'PyTorch' in the Extensions Manager, restart Slicer and "
+            "press Apply again. {offline}"
         ).format(method=_title(method), offline=_wheelsSentence(missing))
     return ""
 
@@ -185,9 +185,10 @@ def _wheelsSentence(missing):
     quoted = " ".join(f'"{package}"' for package in missing)
     names = " ".join(_nameOf(package) for package in missing)
     return _(
-        "Without Internet: on a computer that has it, with the same operating system ({system}) and Python {version}, run "
-        "python -m pip download --only-binary=:all: -d wheels {quoted}; copy the folder wheels here, and run in Slicer's "
-        'Python console slicer.util.pip_install("--no-index --find-links FOLDER/wheels {names}").'
+        "Without Internet: on a computer that has it, with the same operating system ({system}) and Python {version}, "
+        "run python -m pip download --only-binary=:all: -d wheels {quoted}; copy the folder wheels here, and run in "
+        "Slicer's Python console "
+        'slicer.util.pip_install("--no-index --find-links FOLDER/wheels {names}").'
     ).format(system=f"{platform.system()} {platform.machine()}", version=version, quoted=quoted, names=names)
 
 

@@ -1,4 +1,4 @@
-"""The module's sample scans, offered by Slicer's Sample Data module: simulated by SSLMARLib on the spot, not downloaded."""
+"""The module's sample scans in Slicer's Sample Data module: simulated by SSLMARLib on the spot, not downloaded."""
 
 import logging
 from pathlib import Path
@@ -59,8 +59,8 @@ def onSampleChosen(source):
 def makeSample(kind, slices=None, interactive=True):
     """Simulate a sample ("hip" or "dental") and return its new volume node, shown in the slice views.
 
-    Takes some seconds. interactive: ask for missing packages, and show a progress window with a Cancel button; without it
-    the call just waits. slices: number of slices, for a quicker try.
+    Takes some seconds. interactive: ask for missing packages, and show a progress window with a Cancel button; without
+    it the call just waits. slices: number of slices, for a quicker try.
 
     :raises SSLMARLib.MARError: with a sentence that says why (`Cancelled` after a cancel); no node is left behind.
     """

@@ -1,9 +1,11 @@
-"""Draws the pictures of README.md and of the Sample Data module: the panel offscreen, the slice views by Slicer's MRML pipeline.
+"""Draws the pictures of README.md and of the Sample Data module.
+
+The panel is drawn offscreen, the slice views by Slicer's MRML pipeline:
 
     python Testing/Screenshots/make_screenshots.py [--only samples|panel] [--output FOLDER]
 
-The stand-ins of Testing/Python/slicer_rig draw the panel's ctk and qMRML widgets, so it looks a little plainer than in the
-application; all that it shows was computed. Look at each picture before it is committed.
+The stand-ins of Testing/Python/slicer_rig draw the panel's ctk and qMRML widgets, so it looks a little plainer than in
+the application; all that it shows was computed. Look at each picture before it is committed.
 """
 
 from __future__ import annotations

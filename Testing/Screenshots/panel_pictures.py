@@ -17,7 +17,7 @@ logger = logging.getLogger("make_screenshots")
 
 
 def draw(rig, module_path, options) -> None:
-    """Write Tutorial1Metal.png, Tutorial2Running.png and Tutorial3Result.png to the folder Screenshots of the output."""
+    """Write Tutorial1Metal.png, Tutorial2Running.png, Tutorial3Result.png to the folder Screenshots of the output."""
     from slicer_rig.scene import close_views, open_views
 
     rig.clear()

@@ -28,7 +28,7 @@ def slice_image(
     """One slice as Slicer shows it: (rows, columns, 3), uint8.
 
     position_mm: of the slice along its normal, in RAS. size: (width, height) in pixels. field_of_view_mm: width of the
-    view; None fits the volume. center_mm: of the view, (right to left, anterior to posterior), as an axial view shows it.
+    view; None fits the volume. center_mm: of the view, (right to left, anterior to posterior), as an axial view has it.
     metal: segmentation node whose segments are drawn as outlines in the label layer. foreground: a volume laid over.
     """
     logic = slicer.vtkMRMLSliceLogic()
@@ -66,7 +66,7 @@ def slice_image(
 
 
 def _labelmap_of(segmentation, volume):
-    """The visible segments as a temporary label map on the volume's grid: the slice pipeline draws label maps by itself."""
+    """The segments as a temporary label map on the volume's grid: the slice pipeline draws label maps by itself."""
     labelmap = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
     segment_ids = vtk.vtkStringArray()
     segmentation.GetSegmentation().GetSegmentIDs(segment_ids)

@@ -1,4 +1,4 @@
-"""A GPU is trusted only after it computed rightly; where memory runs out, smaller batches, then the CPU. No GPU is needed here."""
+"""A GPU is trusted only after it computed rightly; where memory runs out, smaller batches, then the CPU. Needs none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def no_trust_is_left(monkeypatch):
 
 @pytest.fixture
 def fake_gpu(monkeypatch):
-    """A "GPU" named cuda that is the CPU. fake_gpu.result: what it makes of a result; fake_gpu.error: what it raises."""
+    """A "GPU" named cuda that is the CPU. fake_gpu.result: what it makes of a result; .error: what it raises."""
 
     class FakeGPU:
         error = None
@@ -101,7 +101,9 @@ def test_short_floats_are_no_wrong_result(fake_gpu):
 
 def test_the_small_computations_are_those_of_the_projector():
     """Run for real, on the CPU: the sparse product is the sum that a loop makes."""
-    names = [name for name, on_device, on_cpu in device._small_computations("cpu") if numpy.array_equal(on_device, on_cpu)]
+    names = [
+        name for name, on_device, on_cpu in device._small_computations("cpu") if numpy.array_equal(on_device, on_cpu)
+    ]
     assert names == ["sparse product", "matrix product", "convolution"]
 
 
@@ -110,7 +112,9 @@ def test_the_correction_says_that_the_gpu_was_not_used(fake_gpu, make_scan):
     volume, mask = make_scan()
     report = SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li").report
     assert report.device == "cpu"
-    assert any("The GPU was not used" in warning and "kernel image is invalid" in warning for warning in report.warnings)
+    assert any(
+        "The GPU was not used" in warning and "kernel image is invalid" in warning for warning in report.warnings
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +123,10 @@ def test_the_correction_says_that_the_gpu_was_not_used(fake_gpu, make_scan):
         (MemoryError(), True),
         (torch.cuda.OutOfMemoryError(CUDA_MESSAGE), True),
         (RuntimeError(MPS_MESSAGE), True),
-        (RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried"),
+            True,
+        ),
         (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
@@ -191,7 +198,9 @@ def test_where_one_slice_is_too_much_for_the_gpu_the_cpu_goes_on(fake_gpu, make_
     assert scarce.tries == [("cuda", [1, 2, 3]), ("cuda", [1]), ("cuda", [2]), ("cpu", [2, 3])]
     assert (result.volume_hu == expected).mean() > 0.999
     assert (result.report.device, result.report.batch_size) == ("cpu", 8)
-    assert result.report.warnings == ["Memory ran out on cuda even for one slice: the CPU corrected slice 3 and all after it."]
+    assert result.report.warnings == [
+        "Memory ran out on cuda even for one slice: the CPU corrected slice 3 and all after it."
+    ]
     assert fractions == sorted(fractions) and fractions[-1] == 1
 
 

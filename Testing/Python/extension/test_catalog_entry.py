@@ -1,4 +1,4 @@
-"""Testing/ExtensionsIndex/SSLMAR.json, the file that lists the extension in Slicer's catalog, by the catalog's rules."""
+"""Testing/ExtensionsIndex/SSLMAR.json, the file that lists the extension in the catalog, by the catalog's rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-SCHEMA = "https://raw.githubusercontent.com/Slicer/Slicer/main/Schemas/slicer-extension-catalog-entry-schema-v1.0.2.json#"
+SCHEMAS = "https://raw.githubusercontent.com/Slicer/Slicer/main/Schemas/"
+SCHEMA = f"{SCHEMAS}slicer-extension-catalog-entry-schema-v1.0.2.json#"
 TYPES = {  # every key that an entry may have
     "$schema": str,
     "category": str,
@@ -44,7 +45,9 @@ def problems_of(entry: dict, name: str) -> list[str]:
         "scm_url: must be https or git": urlsplit(entry["scm_url"]).scheme in {"https", "git"},
         "scm_url: the repository's name must start with Slicer": repository.startswith("Slicer"),
         "scm_type: must be git": entry.get("scm_type", "git") == "git",
-        "scm_revision: a branch's name is wanted": not re.fullmatch(r"[0-9a-f]{7,40}", entry.get("scm_revision", "main")),
+        "scm_revision: a branch's name is wanted": not re.fullmatch(
+            r"[0-9a-f]{7,40}", entry.get("scm_revision", "main")
+        ),
         "build_dependencies: must be names": all(
             isinstance(item, str) and item for item in entry.get("build_dependencies", [])
         ),
@@ -84,7 +87,9 @@ def test_the_rules_refuse_what_the_catalog_refuses(entry, change, problem):
 
 @pytest.mark.parametrize("key", sorted(REQUIRED))
 def test_required_keys(entry, key):
-    assert problems_of({name: value for name, value in entry.items() if name != key}, "SSLMAR") == [f"{key}: is required"]
+    assert problems_of({name: value for name, value in entry.items() if name != key}, "SSLMAR") == [
+        f"{key}: is required"
+    ]
 
 
 def test_the_name(entry):

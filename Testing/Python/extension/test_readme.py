@@ -20,7 +20,9 @@ def texts(repository):
     for folder in ("SSLMAR", "SSLMARLib"):
         for path in sorted((repository / folder).rglob("*.py")):
             tree = ast.parse(path.read_text())
-            found += [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+            found += [
+                node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            ]
     return found
 
 

@@ -1,4 +1,4 @@
-"""What the module needs is said, asked for once, and installed with Slicer's own packages held. Nothing is installed here."""
+"""What the module needs is said, asked for once, installed with Slicer's own packages held. Nothing is installed."""
 
 from __future__ import annotations
 
@@ -148,7 +148,9 @@ def test_a_no_is_said_and_asked_again_at_the_next_apply(rig, installing, require
     assert len(question.texts) == 2 and not rig.packaging.installed
 
 
-def test_without_the_pytorch_extension_nothing_is_asked(installing, requirements, question, torch_extension, monkeypatch):
+def test_without_the_pytorch_extension_nothing_is_asked(
+    installing, requirements, question, torch_extension, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     with pytest.raises(MissingPackageError, match="install the extension 'PyTorch' in the Extensions Manager") as error:
         installing.ensurePackages(requirements, "nmar")
@@ -208,7 +210,9 @@ def without_library(installing, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     original = installing.importlib.util.find_spec
     monkeypatch.setitem(sys.modules, "SSLMARLib", None)
-    monkeypatch.setattr(installing.importlib.util, "find_spec", lambda name: None if name == "SSLMARLib" else original(name))
+    monkeypatch.setattr(
+        installing.importlib.util, "find_spec", lambda name: None if name == "SSLMARLib" else original(name)
+    )
 
 
 def test_the_library_is_found(installing):
@@ -222,7 +226,9 @@ def test_a_missing_library_is_a_sentence_in_the_panel(rig, repository, without_l
 
     rig.use_pythonqt_properties(__name__)
     widget = rig.open_panel(rig.load_module(repository / "SSLMAR" / "SSLMAR.py"))
-    (label,) = [w for w in widget.parent.findChildren(sys.modules["qt"].QLabel) if w.objectName == "missingLibraryLabel"]
+    (label,) = [
+        w for w in widget.parent.findChildren(sys.modules["qt"].QLabel) if w.objectName == "missingLibraryLabel"
+    ]
     assert "SSLMARLib is missing" in label.text and label.text.endswith(".")
     widget.exit()
     slicer.mrmlScene.Clear()

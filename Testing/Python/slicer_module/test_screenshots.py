@@ -7,7 +7,9 @@ import sys
 import numpy
 import pytest
 
-pytest.importorskip("PySide6.QtWidgets", reason="PySide6 cannot be imported, so no picture was drawn", exc_type=ImportError)
+pytest.importorskip(
+    "PySide6.QtWidgets", reason="PySide6 cannot be imported, so no picture was drawn", exc_type=ImportError
+)
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def screenshots(rig, repository, monkeypatch):
 
 @pytest.fixture
 def volume(rig):
-    """40 x 40 x 3 voxels of 1 mm around the origin: -100 HU, a square of 100 HU at the patient's left and front, metal in it."""
+    """40 x 40 x 3 voxels of 1 mm: -100 HU, at the patient's left and front a square of 100 HU with metal."""
     import slicer
 
     voxels = numpy.full((3, 40, 40), -100, numpy.int16)
