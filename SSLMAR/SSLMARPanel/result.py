@@ -72,10 +72,6 @@ class ResultSection(Section):
         self._delayedReport.cancel()
         self._delayedSwipe.cancel()
 
-    def cleanup(self):
-        self.endComparison()
-        super().cleanup()
-
     def sceneCloses(self):
         """Give the views back while their nodes are there."""
         self.endComparison()

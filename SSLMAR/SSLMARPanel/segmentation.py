@@ -15,11 +15,15 @@ class SegmentationSection(Section):
     def setup(self):
         self._filling = False
         self._segmentIDs = []
+        self._shown = None
         self.ui.segmentsListWidget.itemChanged.connect(self._onTicked)
 
     def update(self):
         parameters = self.parameters
         segmentation = parameters.metalSegmentation if parameters is not None else None
+        if self._shown not in (None, segmentation) and parameters is not None:
+            parameters.excludedSegmentIDs = []  # IDs such as "Segment_1" mean another segment in another segmentation
+        self._shown = segmentation
         events = slicer.vtkSegmentation
         self.follow(
             (segmentation, events.SegmentAdded),
@@ -36,6 +40,10 @@ class SegmentationSection(Section):
         else:
             text = _("Apply takes as metal the ticked segments; the threshold serves 'Segment metal' only.")
         self.ui.metalSourceLabel.text = text
+
+    def release(self):
+        super().release()
+        self._shown = None
 
     def _fill(self, segmentation):
         """Show the segments with their names and ticks; rows are made anew only where the segments are others."""
@@ -60,14 +68,12 @@ class SegmentationSection(Section):
             self._filling = False
 
     def _onTicked(self, *_):
-        """Keep what is unticked. IDs of other segmentations stay, so that choosing one again brings its ticks back."""
+        """Keep what is unticked, so that a segment that is added counts as metal."""
         if self._filling or self.parameters is None:
             return
         listWidget = self.ui.segmentsListWidget
-        kept = [segmentID for segmentID in self.parameters.excludedSegmentIDs if segmentID not in self._segmentIDs]
-        unticked = [
+        self.parameters.excludedSegmentIDs = [
             segmentID
             for row, segmentID in enumerate(self._segmentIDs)
             if listWidget.item(row).checkState() == qt.Qt.Unchecked
         ]
-        self.parameters.excludedSegmentIDs = kept + unticked

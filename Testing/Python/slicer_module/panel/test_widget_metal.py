@@ -210,7 +210,7 @@ def test_with_no_segment_ticked_apply_says_so(panel, implants):
 
 
 def test_the_list_follows_the_segmentation(panel, implants):
-    """Segments that come are metal, renamed and removed ones are followed, ticks come back with the segmentation."""
+    """Segments that come are metal; renamed and removed ones are followed."""
     tick(panel.ui, "Bone", False)
     segments = implants.GetSegmentation()
     screw_id = segments.GetSegmentIdBySegmentName("Screw")
@@ -222,8 +222,23 @@ def test_the_list_follows_the_segmentation(panel, implants):
     assert ticks(panel.ui) == {"Bone": False, "Plate": True}
     panel.parameterNode.metalSegmentation = None
     assert ticks(panel.ui) == {} and not panel.ui.segmentsListWidget.visible
-    panel.parameterNode.metalSegmentation = implants
-    assert ticks(panel.ui) == {"Bone": False, "Plate": True}
+
+
+def test_the_ticks_are_those_of_one_segmentation(panel, volume, tools):
+    """The same segment ID in another segmentation is another segment; leaving the panel changes nothing."""
+    one, other = tools.add_segmentation("Implants"), tools.add_segmentation("Other")
+    for segmentation, names in ((one, ("Screw", "Bone")), (other, ("Plate", "Nail"))):
+        for number, name in enumerate(names):
+            segmentation.GetSegmentation().AddEmptySegment(f"Segment_{number}", name)
+    panel.parameterNode.metalSegmentation = one
+    tick(panel.ui, "Bone", False)
+    panel.exit()
+    panel.enter()
+    assert ticks(panel.ui) == {"Screw": True, "Bone": False}
+    panel.parameterNode.metalSegmentation = other
+    assert ticks(panel.ui) == {"Plate": True, "Nail": True}
+    panel.parameterNode.metalSegmentation = one
+    assert ticks(panel.ui) == {"Screw": True, "Bone": True}
 
 
 def test_a_segmentation_elsewhere_is_said_and_another_can_be_chosen(panel, volume, tools, library):

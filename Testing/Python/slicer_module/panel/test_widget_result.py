@@ -221,6 +221,14 @@ def test_a_comparison_ends_with_its_nodes(panel, volume, corrected, views, layou
     assert tools.volume_names() == []
 
 
+def test_another_result_ends_the_comparison(panel, volume, corrected, views, layout, tools):
+    tools.apply(panel)
+    before = layout.GetViewArrangement()
+    panel.ui.sideBySideButton.click()
+    panel.ui.correctedVolumeSelector.setCurrentNode(corrected)
+    assert layout.GetViewArrangement() == before and not pressed(panel)
+
+
 def test_a_comparison_outlives_the_panel_but_not_the_module(rig, module, library, views, tools):
     panel = rig.open_panel(module)
     panel.parameterNode.inputVolume = tools.add_volume("CT")
