@@ -286,6 +286,18 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
             slicer.app.processEvents()
         return correction.addToScene(run.result())
 
+    def processSequence(self, sequenceNode, **parameters):
+        """Correct all frames of a sequence (4D CT) and return the new sequence node, shown with the input's.
+
+        Example: SSLMARLogic().processSequence(slicer.util.getNode("4D CT"), method="nmar")
+
+        :param parameters: those of process, but for interactive; see SSLMARLib.slicer_logic.processSequence.
+        :raises SSLMARLib.MARError: with a sentence that says what is wrong; no node is left behind.
+        """
+        from SSLMARLib import slicer_logic
+
+        return slicer_logic.processSequence(sequenceNode, **parameters)
+
     def segmentMetal(self, inputVolume, thresholdHu=2000.0, **options):
         """Return a new segmentation node whose segment 'Metal' is what exceeds the threshold (HU) in a CT volume.
 

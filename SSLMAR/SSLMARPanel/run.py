@@ -161,7 +161,10 @@ class RunSection(Section):
         if shown is not None:
             self._putPreviewAway(correction.inputVolume)
             slicer.util.setSliceViewerLayers(background=shown)
-        self.panel.showStatus(resultText(corrected, result) if shown is corrected else sequenceText(corrected, result))
+        if shown is corrected:
+            self.panel.showStatus(resultText(corrected, result))
+        else:
+            self.panel.showStatus(sequenceText(corrected, result, strengthPercent))
         self.ui.resultCollapsibleButton.collapsed = False
 
     def _putPreviewAway(self, inputVolume):
@@ -197,7 +200,7 @@ def resultText(corrected, result):
     return " ".join([text, *report.warnings])
 
 
-def sequenceText(corrected, results):
+def sequenceText(corrected, results, strengthPercent):
     """Say what was done to the frames of a sequence; a frame without metal has no result."""
     reports = [result.report for result in results if result is not None]
     text = _("Done: {name}. {corrected} of {frames} frames corrected, {seconds:.1f} s.").format(
@@ -206,4 +209,6 @@ def sequenceText(corrected, results):
         frames=len(results),
         seconds=sum(report.seconds for report in reports),
     )
+    if strengthPercent != 100.0:
+        text += _(" The frames have the full correction: the strength is that of single volumes.")
     return " ".join([text, *dict.fromkeys(warning for report in reports for warning in report.warnings)])

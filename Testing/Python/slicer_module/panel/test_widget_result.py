@@ -374,6 +374,18 @@ def test_all_frames_of_a_sequence(panel, volume, frames, library, tools):
     tools.assert_idle(panel)
 
 
+def test_frames_have_the_full_correction(panel, volume, frames, tools):
+    panel.ui.allFramesCheckBox.checked = True
+    panel.ui.strengthSliderWidget.value = 50.0
+    tools.apply(panel)
+    assert panel.ui.statusLabel.text.endswith("the strength is that of single volumes.")
+
+
+def test_frames_from_the_console(module, panel, frames, library):
+    corrected = module.SSLMARLogic().processSequence(frames, method="li")
+    assert corrected.GetName() == "4D CT (MAR: LI)" and corrected.GetNumberOfDataNodes() == 2
+
+
 def test_one_frame_of_a_sequence(panel, volume, frames, library, tools):
     tools.apply(panel)
     assert len(library.calls) == 1
