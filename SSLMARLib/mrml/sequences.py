@@ -175,18 +175,14 @@ class SequenceCorrection:
             name = uniqueName(scene, _("{name} browser").format(name=corrected.GetName()))
             browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", name)
             browser.SetAndObserveMasterSequenceNodeID(self.sequenceNode.GetID())
-        try:
-            browser.AddSynchronizedSequenceNodeID(corrected.GetID())
-            _sequencesLogic().UpdateProxyNodesFromSequences(browser)
-            proxy, shown = browser.GetProxyNode(corrected), browser.GetProxyNode(self.sequenceNode)
-            if proxy is not None and shown is not None:
-                proxy.SetNodeReferenceID(INPUT_ROLE, shown.GetID())
-                proxy.SetAndObserveTransformNodeID(shown.GetTransformNodeID())
-                copyDisplay(shown, proxy)
-                placeBeside(shown, proxy)
-        except BaseException:
-            browser.RemoveSynchronizedSequenceNode(corrected.GetID())
-            raise
+        browser.AddSynchronizedSequenceNodeID(corrected.GetID())
+        _sequencesLogic().UpdateProxyNodesFromSequences(browser)
+        proxy, shown = browser.GetProxyNode(corrected), browser.GetProxyNode(self.sequenceNode)
+        if proxy is not None and shown is not None:
+            proxy.SetNodeReferenceID(INPUT_ROLE, shown.GetID())
+            proxy.SetAndObserveTransformNodeID(shown.GetTransformNodeID())
+            copyDisplay(shown, proxy)
+            placeBeside(shown, proxy)
 
 
 def checkSequence(sequenceNode) -> None:

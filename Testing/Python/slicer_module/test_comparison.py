@@ -79,6 +79,7 @@ def arranged_views(pair):
     composite("Green").SetLinkedControl(True)
     slice_view("Red").SetSliceOffset(33.0)
     slice_view("Red").SetFieldOfView(120, 90, 1)
+    slice_view("Red").SetXYZOrigin(11, -5, 0)
     slice_view("Yellow").SetSliceOffset(-7.0)
     return other
 
@@ -103,6 +104,7 @@ def test_all_returns(arranged_views, pair, slicer_logic, state_of, node_ids, way
     before, nodes = state_of(), node_ids()
     way(slicer_logic, pair)
     assert state_of() != before
+    composite("Red").SetForegroundOpacity(0.9)  # by the user, while comparing
     slicer_logic.endComparison()
     assert state_of() == before
     assert node_ids() == nodes
@@ -135,6 +137,7 @@ def test_side_by_side_shows_one_plane_in_linked_views(arranged_views, pair, slic
         assert slice_view(name).GetOrientation() == "Axial"
         assert slice_view(name).GetSliceOffset() == 33.0
         assert slice_view(name).GetFieldOfView() == (120, 90, 1)
+        assert slice_view(name).GetXYZOrigin() == (11, -5, 0)
     assert slicer_logic.comparisonShown() == "side by side"
 
 

@@ -84,6 +84,16 @@ def test_a_strength_that_is_none_is_refused(make_volume, slicer_logic, voxels_of
     assert numpy.array_equal(voxels_of(corrected), before)
 
 
+def test_the_input_is_checked_once_and_not_at_every_step(make_volume, slicer_logic, library, monkeypatch):
+    from SSLMARLib.mrml import strength
+
+    corrected = slicer_logic.process(make_volume())
+    slicer_logic.setStrength(corrected, 0.5)
+    monkeypatch.delattr(strength, "checksumOf")
+    slicer_logic.setStrength(corrected, 0.6)
+    assert slicer_logic.canChangeStrength(corrected) == ""
+
+
 def test_each_result_has_a_strength_of_its_own(make_volume, slicer_logic, voxels_of, library):
     volume = make_volume()
     one, other = slicer_logic.process(volume), slicer_logic.process(volume)

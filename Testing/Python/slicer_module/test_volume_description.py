@@ -97,6 +97,14 @@ def test_values_that_are_no_hounsfield_units_are_told(rig, slicer_logic, random_
     assert any(sentence in remark for remark in slicer_logic.describeVolume(volume).remarks)
 
 
+def test_a_scan_without_air_is_not_told_to_be_1024_too_high(rig, slicer_logic, random_generator):
+    import slicer
+
+    voxels = random_generator.integers(-300, 2000, (6, 20, 24)).astype(numpy.int16)
+    (remark,) = slicer_logic.describeVolume(slicer.util.addVolumeFromArray(voxels, AXIAL, "Bone")).remarks
+    assert "no voxel is near air" in remark and "1024" not in remark
+
+
 def test_units_of_the_node_are_told_where_they_are_others(add_ct, slicer_logic):
     import slicer
 
