@@ -235,9 +235,3 @@ def test_process_waits_with_the_windows_alive_when_interactive(rig, module, libr
     with pytest.raises(Cancelled):
         module.SSLMARLogic().process(volume, interactive=True, isCancelled=lambda: True)
     assert tools.volume_names() == ["CT", "CT (MAR: LI)"]
-
-
-def test_the_self_test_of_the_module(module):
-    """SSLMARTest with the real library, as Slicer's own test run does it."""
-    pytest.importorskip("torch", reason="torch is not installed, so the module's self-test did NOT run")
-    module.SSLMARTest().runTest()
