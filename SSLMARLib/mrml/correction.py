@@ -14,7 +14,7 @@ from ..errors import Cancelled, InputError, NoMetalError
 from ..expected_time import Stopwatch, remember_run
 from . import strength
 from .i18n import _
-from .nodes import AID, ATTRIBUTE_PREFIX, INPUT_ROLE, copyDisplay, ijkToRas, imageFromArray, newNode, placeBeside
+from .nodes import AID, ATTRIBUTE_PREFIX, INPUT_ROLE, copyDisplay, ijkToRas, imageFromArray, newNode, nodesOfClass, placeBeside
 
 PREVIEW_ROLE = f"{ATTRIBUTE_PREFIX}PreviewOf"
 
@@ -234,9 +234,9 @@ class Correction:
 
 def previewOf(inputVolume):
     """Return the preview node of a volume, or None."""
-    scene = inputVolume.GetScene()
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") if scene is not None else 0):
-        node = scene.GetNthNodeByClass(index, "vtkMRMLScalarVolumeNode")
+    if inputVolume.GetScene() is None:
+        return None
+    for node in nodesOfClass(inputVolume.GetScene(), "vtkMRMLScalarVolumeNode"):
         if node.GetNodeReference(PREVIEW_ROLE) is inputVolume:
             return node
     return None

@@ -21,8 +21,8 @@ THICK_SLICES_MM = 5.0
 AXIAL_WITHIN_DEGREES = 1.0
 LARGEST_GANTRY_TILT_DEGREES = 31.0
 RIGHT_ANGLE_WITHIN = 1e-3  # of the cosine between two axes: 0.06 degrees
-VENDOR_CORRECTIONS = re.compile(
-    r"(?<![A-Za-z0-9])(?:iMAR|O-MAR|OMAR|SEMAR|Smart[ _-]?MAR|MAR)(?![A-Za-z0-9])|(?<![A-Za-z0-9])(?i:imar|o-mar|omar|semar)(?![A-Za-z0-9])"
+VENDOR_CORRECTIONS = re.compile(  # MAR and OMAR in capitals only: Mar and Omar are names
+    r"(?<![A-Za-z0-9])(?:(?i:iMAR|O-MAR|SEMAR|Smart[ _-]?MAR)|OMAR|MAR)(?![A-Za-z0-9])"
 )
 MONTHS = re.compile(r"\d[-_./ ]+MAR(?![A-Za-z0-9])|(?<![A-Za-z0-9])MAR[-_./ ]+\d{2,4}(?!\d)")
 SERIES_DESCRIPTION, MODALITY = "0008,103E", "0008,0060"

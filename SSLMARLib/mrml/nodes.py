@@ -40,6 +40,11 @@ def allNodesOrNone(scene):
         raise
 
 
+def nodesOfClass(scene, className: str) -> list:
+    """Return the nodes of a class, and of those derived from it, in a scene."""
+    return [scene.GetNthNodeByClass(index, className) for index in range(scene.GetNumberOfNodesByClass(className))]
+
+
 def arrayFromImage(image) -> numpy.ndarray:
     """Return the voxels of a vtkImageData as an array (slices, rows, columns) on the same memory."""
     shape = tuple(reversed(image.GetDimensions()))

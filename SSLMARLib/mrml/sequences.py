@@ -12,7 +12,7 @@ from ..errors import Cancelled, InputError, NoMetalError
 from ..expected_time import remember_run
 from .correction import Correction, IsCancelled, Progress, methodTitle
 from .i18n import _
-from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, allNodesOrNone, copyDisplay, placeBeside, uniqueName
+from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, allNodesOrNone, copyDisplay, nodesOfClass, placeBeside, uniqueName
 from .preparation import DEFAULT_METHOD, prepareFrame
 from .segmentations import DEFAULT_THRESHOLD_HU
 
@@ -176,7 +176,7 @@ class SequenceCorrection:
             browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", name)
             browser.SetAndObserveMasterSequenceNodeID(self.sequenceNode.GetID())
         browser.AddSynchronizedSequenceNodeID(corrected.GetID())
-        _sequencesLogic().UpdateProxyNodesFromSequences(browser)
+        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
         proxy, shown = browser.GetProxyNode(corrected), browser.GetProxyNode(self.sequenceNode)
         if proxy is not None and shown is not None:
             proxy.SetNodeReferenceID(INPUT_ROLE, shown.GetID())
@@ -198,13 +198,21 @@ def checkSequence(sequenceNode) -> None:
 
 def browserOf(sequenceNode):
     """Return the first sequence browser that shows a sequence node, or None."""
-    return _sequencesLogic().GetFirstBrowserNodeForSequenceNode(sequenceNode)
+    for browser in nodesOfClass(sequenceNode.GetScene(), "vtkMRMLSequenceBrowserNode"):
+        if browser.IsSynchronizedSequenceNodeID(sequenceNode.GetID(), True):
+            return browser
+    return None
 
 
 def sequenceOf(volume):
     """Return the sequence node of which a volume node shows the current frame, or None."""
-    browser = _sequencesLogic().GetFirstBrowserNodeForProxyNode(volume) if volume is not None else None
-    return browser.GetSequenceNode(volume) if browser is not None else None
+    if volume is None or volume.GetScene() is None:
+        return None
+    for browser in nodesOfClass(volume.GetScene(), "vtkMRMLSequenceBrowserNode"):
+        sequence = browser.GetSequenceNode(volume)
+        if sequence is not None:
+            return sequence
+    return None
 
 
 def _segmentationOfFrame(metalSegmentation, browser, indexValue: str):
@@ -218,7 +226,3 @@ def _segmentationOfFrame(metalSegmentation, browser, indexValue: str):
             _("The sequence of '{name}' has no segmentation for this frame.").format(name=metalSegmentation.GetName())
         )
     return segmentation
-
-
-def _sequencesLogic():
-    return slicer.modules.sequences.logic()

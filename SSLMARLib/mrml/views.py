@@ -8,6 +8,7 @@ import slicer
 
 from ..errors import InputError
 from .i18n import _
+from .nodes import nodesOfClass
 
 LEFT_VIEW, RIGHT_VIEW = "Red", "Yellow"  # of Slicer's layout "side by side"
 
@@ -26,7 +27,7 @@ def layoutNode():
 
 def compositeNodes(scene) -> list:
     """Return the nodes that hold the layers of each slice view, shown or not."""
-    return _nodesOfClass(scene, "vtkMRMLSliceCompositeNode")
+    return nodesOfClass(scene, "vtkMRMLSliceCompositeNode")
 
 
 def compositeNode(scene, viewName: str):
@@ -42,11 +43,7 @@ def sliceNode(scene, viewName: str):
 
     :raises InputError: the window has no such view.
     """
-    return _ofView(_nodesOfClass(scene, "vtkMRMLSliceNode"), viewName)
-
-
-def _nodesOfClass(scene, className: str) -> list:
-    return [scene.GetNthNodeByClass(index, className) for index in range(scene.GetNumberOfNodesByClass(className))]
+    return _ofView(nodesOfClass(scene, "vtkMRMLSliceNode"), viewName)
 
 
 def _ofView(nodes: list, viewName: str):

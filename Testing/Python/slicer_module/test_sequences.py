@@ -115,6 +115,14 @@ def test_the_result_is_shown_as_the_input(make_sequence, slicer_logic, library):
     assert result.GetNodeReference("SSLMAR.InputVolume") is proxy
 
 
+def test_a_slicer_without_the_module_of_sequences_has_none(make_volume, slicer_logic, monkeypatch):
+    import slicer
+
+    monkeypatch.delattr(slicer.modules, "sequences")
+    assert slicer_logic.sequenceOf(make_volume()) is None
+    assert slicer_logic.sequenceOf(slicer.vtkMRMLScalarVolumeNode()) is None
+
+
 def test_a_frame_s_result_says_that_it_has_no_strength_and_has_a_report(make_sequence, slicer_logic, library):
     sequence, browser = make_sequence()
     result = browser.GetProxyNode(slicer_logic.processSequence(sequence))
