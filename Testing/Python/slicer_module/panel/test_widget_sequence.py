@@ -1,0 +1,92 @@
+"""4D scans: all frames of a sequence, or the one that is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def voxels_of(node):
+    import slicer
+
+    return slicer.util.arrayFromVolume(node)
+
+
+@pytest.fixture
+def frames(panel, volume):
+    """A sequence of two frames whose first is shown by the volume node 'CT', which is the input."""
+    import slicer
+
+    scene = slicer.mrmlScene
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "4D CT")
+    for index in range(2):
+        voxels = voxels_of(volume).copy()
+        voxels[0] = 10 * index
+        frame = slicer.vtkMRMLScalarVolumeNode()
+        frame.SetName("frame")
+        frame.CopyContent(volume)
+        slicer.util.updateVolumeFromArray(frame, voxels)
+        sequence.SetDataNodeAtValue(frame, str(index))
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "Browser")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    browser.AddProxyNode(volume, sequence, False)
+    browser.SetSelectedItemNumber(0)
+    panel.updatePanel()
+    return sequence
+
+
+def test_all_frames_of_a_sequence(panel, volume, frames, library, tools):
+    import slicer
+
+    box = panel.ui.allFramesCheckBox
+    assert box.visible
+    box.checked = True
+    tools.apply(panel)
+    corrected = slicer.util.getFirstNodeByClassByName("vtkMRMLSequenceNode", "4D CT (MAR: NMAR)")
+    assert corrected.GetNumberOfDataNodes() == 2
+    for index in range(2):
+        before, after = (voxels_of(node.GetNthDataNode(index)) for node in (frames, corrected))
+        assert (after == before - 1).all()
+    assert panel.ui.statusLabel.text == "Done: 4D CT (MAR: NMAR). 2 of 2 frames corrected, 3.0 s."
+    tools.assert_idle(panel)
+
+
+def test_frames_have_the_full_correction(panel, volume, frames, tools):
+    panel.ui.allFramesCheckBox.checked = True
+    panel.ui.strengthSliderWidget.value = 50.0
+    tools.apply(panel)
+    assert panel.ui.statusLabel.text.endswith("the strength is that of single volumes.")
+
+
+def test_frames_from_the_console(module, panel, frames, library):
+    corrected = module.SSLMARLogic().processSequence(frames, method="li")
+    assert corrected.GetName() == "4D CT (MAR: LI)" and corrected.GetNumberOfDataNodes() == 2
+
+
+def test_one_frame_of_a_sequence(panel, volume, frames, library, tools):
+    tools.apply(panel)
+    assert len(library.calls) == 1
+    assert "CT (MAR: NMAR)" in tools.volume_names()
+
+
+def test_a_cancelled_sequence_leaves_nothing(rig, panel, volume, frames, tools):
+    import slicer
+
+    panel.ui.allFramesCheckBox.checked = True
+    tools.settle(panel)
+    count = slicer.mrmlScene.GetNumberOfNodes()
+    gate = tools.Gate()
+    panel.ui.applyButton.click()
+    rig.spin(gate.entered.is_set)
+    assert panel.ui.statusLabel.text in ("Starting...", "Frame 1 of 2: Slice 3 of 12")
+    panel.ui.applyButton.click()
+    tools.finish(panel)
+    assert panel.ui.statusLabel.text == "Cancelled; no volume was made."
+    assert slicer.mrmlScene.GetNumberOfNodes() == count
+    tools.assert_idle(panel)
+
+
+def test_the_frames_are_offered_only_where_there_are_any(panel, volume, tools):
+    assert not panel.ui.allFramesCheckBox.visible
+    panel.parameterNode.allFrames = True
+    tools.apply(panel)
+    assert tools.volume_names() == ["CT", "CT (MAR: NMAR)"]
