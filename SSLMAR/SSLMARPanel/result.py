@@ -160,7 +160,9 @@ class ResultSection(Section):
         view.setMRMLTableNode(table)
         view.visible = table is not None
         if table is not None:
+            view.horizontalHeader().stretchLastSection = False
             view.resizeColumnsToContents()
+            view.horizontalHeader().stretchLastSection = True
             rows = table.GetNumberOfRows() + 1
             view.minimumHeight = rows * view.verticalHeader().defaultSectionSize + 2 * view.frameWidth
             view.maximumHeight = view.minimumHeight

@@ -295,6 +295,8 @@ def test_all_rows_of_the_report_are_in_sight(panel, corrected):
     rows = view.model().rowCount()
     assert rows > 5
     assert view.minimumHeight >= rows * view.rowHeight(0)
+    columns = view.model().columnCount()
+    assert sum(view.columnWidth(column) for column in range(columns)) == view.viewport().width
 
 
 def test_the_report_is_saved_as_csv(panel, corrected, tmp_path, monkeypatch):
