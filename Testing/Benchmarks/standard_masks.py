@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy
@@ -30,10 +31,9 @@ SLICES = {  # volume: how many of its slices
 INSIDE_BODY = 0.9  # a mask counts as in the body from this share of its pixels on
 
 
-def make_scans(folder: Path) -> int:
-    """Write one simulated volume a slice, whose slices are the masks; returns the number of combinations."""
+def development_slices() -> Iterator[tuple[str, CTVolume, int, numpy.ndarray]]:
+    """(name, volume, slice number, masks) of each slice: the volume repeats it once for each mask, (masks, rows, columns) both."""
     masks = numpy.load(DATA / "masks" / "masks_testmask10.npz", allow_pickle=False)["mask"] != 0
-    combinations = 0
     for name, count in SLICES.items():
         volume = read_volume(DATA / "dev" / f"{name}.nii.gz")
         slices = volume.shape[0]
@@ -41,16 +41,23 @@ def make_scans(folder: Path) -> int:
             voxels_hu = volume.voxels_hu[number]
             body = body_mask(voxels_hu)
             chosen = numpy.stack([mask & body for mask in masks if (mask & body).sum() >= INSIDE_BODY * mask.sum()])
-            combinations += len(chosen)
-            stack = CTVolume(numpy.stack([voxels_hu] * len(chosen)), volume.spacing_mm, volume.origin_mm, volume.direction, {})
-            scan = folder / f"{name}_{number + 1}.nii.gz"
-            with tempfile.TemporaryDirectory() as scratch:
-                paths = Path(scratch) / "slice.nii.gz", Path(scratch) / "mask.nii.gz"
-                write_volume(stack, paths[0])
-                write_volume(stack.with_voxels(chosen.astype(numpy.uint8)), paths[1])
-                status = main(["simulate", str(paths[0]), str(scan), "--mask", str(paths[1]), "--overwrite", "--quiet"])
-            if status:
-                raise SystemExit(status)
+            repeated = numpy.stack([voxels_hu] * len(chosen))
+            yield name, CTVolume(repeated, volume.spacing_mm, volume.origin_mm, volume.direction, {}), number + 1, chosen
+
+
+def make_scans(folder: Path) -> int:
+    """Write one simulated volume a slice, whose slices are the masks; returns the number of combinations."""
+    combinations = 0
+    for name, volume, number, masks in development_slices():
+        with tempfile.TemporaryDirectory() as scratch:
+            paths = Path(scratch) / "slice.nii.gz", Path(scratch) / "mask.nii.gz"
+            write_volume(volume, paths[0])
+            write_volume(volume.with_voxels(masks.astype(numpy.uint8)), paths[1])
+            scan = folder / f"{name}_{number}.nii.gz"
+            status = main(["simulate", str(paths[0]), str(scan), "--mask", str(paths[1]), "--overwrite", "--quiet"])
+        if status:
+            raise SystemExit(status)
+        combinations += len(masks)
     return combinations
 
 

@@ -82,6 +82,30 @@ def test_nothing_inside_the_trace_is_read(scan):
     assert torch.equal(one_result.prior_image, other_result.prior_image)
 
 
+def test_measured_data_count_and_the_kind_of_metal_does_not(scan):
+    """With the input "measured" data inside the trace are read, and metal that bends as its model says changes nothing."""
+    network = random_network(["measured"])
+    path_cm = scan.projector.project(scan.metal_mask.float())
+
+    def refined(sinogram, **options):
+        other = MetalAffectedScan(sinogram, scan.trace, scan.metal_mask, scan.projector)
+        return restore(network, other, 2, **options).refined_images
+
+    result = refined(scan.sinogram)
+    denser = refined(scan.sinogram + 3.0 * path_cm - 0.4 * path_cm**2)
+    wavy = refined(scan.sinogram + 0.5 * torch.sin(20 * path_cm))
+    change = [float((result[0] - other[0]).abs().max()) for other in (denser, wavy)]
+    assert change[0] < 0.05 * change[1] and change[1] > 1e-4
+    given = refined(torch.where(scan.trace, 99.0, scan.sinogram), data_in_trace=scan.sinogram)
+    torch.testing.assert_close(given, result)
+
+
+def test_gradients_go_through_the_iterations_but_not_through_the_measured_image(scan):
+    network = random_network(["measured"]).requires_grad_(True)
+    restore(network, scan, 2).prior_image.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
 def test_untrained_networks_give_linear_interpolation(scan):
     untrained = restore(SSLMARNetwork("small", TINY, TINY), scan)
     assert torch.equal(untrained.completed_sinogram, scan.interpolated_sinogram)
