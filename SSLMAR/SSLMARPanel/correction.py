@@ -5,7 +5,6 @@ from slicer.i18n import tr as _
 
 from .installing import needsSentence
 from .jobs import whyNotReady
-from .nodes import slicesReached
 from .section import NOTICE_SIGN, DelayedCall, NamedChoices, Section
 
 STRENGTH_DELAY_MS = 30
@@ -137,7 +136,7 @@ class CorrectionSection(Section):
         if whyNotReady(parameters):
             return None
         if parameters.metalSegmentation is not None:
-            return slicesReached(parameters.inputVolume, parameters.metalSegmentation)
+            return self.panel.segmentationSection.slicesWithMetal
         return self.panel.metalSection.slicesAboveThreshold
 
 

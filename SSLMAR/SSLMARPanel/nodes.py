@@ -39,18 +39,37 @@ def shownSlice(volume):
     return round(index) if -0.5 <= index < slices - 0.5 else None
 
 
-def slicesReached(volume, segmentation):
-    """Return how many slices of a volume the bounding box of a segmentation reaches: at least those with metal."""
-    bounds = [0.0] * 6
-    segmentation.GetRASBounds(bounds)
-    if bounds[0] > bounds[1]:
-        return 0
+def slicesReached(volume, segmentation, segmentIDs):
+    """Return how many slices of a volume segments reach, from the first to the last: at least those with metal."""
     worldToIjk = _worldToIjk(volume)
-    corners = itertools.product(bounds[0:2], bounds[2:4], bounds[4:6])
-    indices = [worldToIjk(corner)[2] for corner in corners]
+    toWorld = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(segmentation.GetParentTransformNode(), None, toWorld)
+    indices = []
+    for corners in _cornersOfSegments(segmentation.GetSegmentation(), segmentIDs):
+        indices += [worldToIjk(toWorld.TransformPoint(corner))[2] for corner in corners]
+    if not indices:
+        return 0
     slices = volume.GetImageData().GetDimensions()[2]
     first, last = max(0, round(min(indices) + 0.5)), min(slices - 1, round(max(indices) - 0.5))
     return max(0, last - first + 1)
+
+
+def _cornersOfSegments(segments, segmentIDs):
+    """Yield for each segment that holds anything the corners of its bounding box (mm), in the segmentation's own frame."""
+    labelmapName = slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()
+    for segmentID in segmentIDs:
+        segment = segments.GetSegment(segmentID)
+        image = segment.GetRepresentation(labelmapName)
+        extent, bounds = [0] * 6, [0.0] * 6
+        if image is None:
+            segment.GetBounds(bounds)
+            if bounds[0] <= bounds[1]:
+                yield list(itertools.product(bounds[0:2], bounds[2:4], bounds[4:6]))
+        elif slicer.vtkOrientedImageDataResample.CalculateEffectiveExtent(image, extent):  # not the whole image's
+            toWorld = vtk.vtkMatrix4x4()
+            image.GetImageToWorldMatrix(toWorld)
+            edges = [(extent[axis] - 0.5, extent[axis + 1] + 0.5) for axis in (0, 2, 4)]
+            yield [toWorld.MultiplyPoint((*corner, 1.0))[:3] for corner in itertools.product(*edges)]
 
 
 def _worldToIjk(volume):

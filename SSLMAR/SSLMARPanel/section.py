@@ -39,10 +39,14 @@ class Section(VTKObservationMixin):
 
     def follow(self, *nodesAndEvents):
         """Update the panel on these (node, event) pairs, and on no others any more; a node may be None."""
-        self.removeObservers(self._onFollowed)
+        self.followWith(self._onFollowed, *nodesAndEvents)
+
+    def followWith(self, function, *nodesAndEvents):
+        """Call a function on these (node, event) pairs, and on no others any more; a node may be None."""
+        self.removeObservers(function)
         for node, event in nodesAndEvents:
-            if node is not None and not self.hasObserver(node, event, self._onFollowed):
-                self.addObserver(node, event, self._onFollowed)
+            if node is not None and not self.hasObserver(node, event, function):
+                self.addObserver(node, event, function)
 
     def _onFollowed(self, caller, event):
         self.panel.updatePanel()

@@ -4,8 +4,11 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .section import Section
+from .jobs import metalSegmentIDs, whyNotReady
+from .nodes import slicesReached
+from .section import DelayedCall, Section
 
+COUNT_DELAY_MS = 300
 LARGEST_LIST_ROWS = 6
 
 
@@ -16,6 +19,9 @@ class SegmentationSection(Section):
         self._filling = False
         self._segmentIDs = []
         self._shown = None
+        self._counted = None
+        self.slicesWithMetal = None  # of the input, that the ticked segments reach; None while not counted
+        self._delayedCount = DelayedCall(self._count, COUNT_DELAY_MS)
         self.ui.segmentsListWidget.itemChanged.connect(self._onTicked)
 
     def update(self):
@@ -31,7 +37,16 @@ class SegmentationSection(Section):
             (segmentation, events.SegmentModified),
             (segmentation, events.SegmentsOrderModified),
         )
+        self.followWith(
+            self._onVoxelsChanged,
+            (segmentation, events.SourceRepresentationModified),
+            (segmentation, slicer.vtkMRMLTransformableNode.TransformModifiedEvent),
+        )
         self._fill(segmentation)
+        counted = self._countKey()
+        if counted != self._counted:
+            self._counted, self.slicesWithMetal = counted, None
+            self._delayedCount.request()
         self.ui.segmentsLabel.visible = self.ui.segmentsListWidget.visible = bool(self._segmentIDs)
         if parameters is None:
             text = ""
@@ -43,7 +58,26 @@ class SegmentationSection(Section):
 
     def release(self):
         super().release()
-        self._shown = None
+        self.followWith(self._onVoxelsChanged)
+        self._delayedCount.cancel()
+        self._shown = self._counted = self.slicesWithMetal = None
+
+    def _countKey(self):
+        """What the number of slices depends on, but for the voxels of the segments; None where nothing is to be counted."""
+        parameters = self.parameters
+        if whyNotReady(parameters) or parameters.metalSegmentation is None:
+            return None
+        return parameters.inputVolume.GetID(), parameters.metalSegmentation.GetID(), *metalSegmentIDs(parameters)
+
+    def _onVoxelsChanged(self, caller, event):
+        self._delayedCount.request()
+
+    def _count(self):
+        if self._countKey() is not None:
+            parameters = self.parameters
+            segmentIDs = metalSegmentIDs(parameters)
+            self.slicesWithMetal = slicesReached(parameters.inputVolume, parameters.metalSegmentation, segmentIDs)
+        self.panel.updatePanel()
 
     def _fill(self, segmentation):
         """Show the segments with their names and ticks; rows are made anew only where the segments are others."""

@@ -39,6 +39,7 @@ def panel(rig, module, library):
 def delayed_calls(panel):
     return [
         panel.metalSection._delayedCount,
+        panel.segmentationSection._delayedCount,
         panel.correctionSection._delayedStrength,
         panel.resultSection._delayedReport,
         panel.resultSection._delayedSwipe,

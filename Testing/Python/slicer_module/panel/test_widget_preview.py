@@ -135,8 +135,46 @@ def test_the_expected_time_stands_beside_each_method(panel, volume, tools, monke
     assert combo.itemText(2).endswith("(about 2 h)")
     assert "known after" not in panel.ui.methodDescriptionLabel.text
 
-    panel.parameterNode.metalSegmentation = tools.add_segmentation("Implants", "Screw")
-    assert combo.itemText(0) == "LI (about 4 s)"
+
+
+def test_the_expected_time_counts_the_slices_of_the_ticked_segments(panel, volume, tools, monkeypatch):
+    """Of the voxels, not of the label map that holds them; it follows ticks and edits."""
+    import slicer
+
+    from SSLMARLib import slicer_logic
+    from SSLMARLib.mrml.nodes import arrayFromImage, ijkToRas
+    from SSLMARLib.mrml.segmentations import labelmapOfMask
+
+    monkeypatch.setattr(slicer_logic, "expectedSeconds", lambda name, slices, device: 10.0 * slices)
+    volume.SetSpacing(0.5, 0.7, 3.0)
+    volume.SetOrigin(10, 20, 30)
+    segmentation = tools.add_segmentation("Implants")
+    for name, first in (("Screw", 2), ("Plate", 1)):
+        labelmap = labelmapOfMask(numpy.ones((3, 8, 9), bool), ijkToRas(volume))
+        arrayFromImage(labelmap)[:first] = 0
+        segmentation.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name)
+    segments = segmentation.GetSegmentation()
+    screw, plate = (segments.GetSegmentIdBySegmentName(name) for name in ("Screw", "Plate"))
+
+    def expected():
+        tools.settle(panel)
+        return panel.ui.methodComboBox.itemText(0)
+
+    panel.parameterNode.metalSegmentation = segmentation
+    assert expected() == "LI (about 20 s)"
+    panel.parameterNode.excludedSegmentIDs = [plate]
+    assert expected() == "LI (about 10 s)"
+    slicer.util.updateSegmentBinaryLabelmapFromArray(numpy.ones((3, 8, 9), numpy.uint8), segmentation, screw, volume)
+    assert expected() == "LI (about 30 s)"
+    slicer.util.updateSegmentBinaryLabelmapFromArray(numpy.zeros((3, 8, 9), numpy.uint8), segmentation, screw, volume)
+    assert expected() == "LI"
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = slicer.util.vtkMatrixFromArray(numpy.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 3.0], [0, 0, 0, 1]]))
+    transform.SetMatrixTransformToParent(matrix)
+    panel.parameterNode.excludedSegmentIDs = [screw]
+    assert expected() == "LI (about 20 s)"
+    segmentation.SetAndObserveTransformNodeID(transform.GetID())
+    assert expected() == "LI (about 10 s)"
 
 
 def test_the_times_outlive_the_session(panel, volume):
