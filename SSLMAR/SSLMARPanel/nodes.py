@@ -55,7 +55,7 @@ def slicesReached(volume, segmentation, segmentIDs):
 
 
 def _cornersOfSegments(segments, segmentIDs):
-    """Yield for each segment that holds anything the corners of its bounding box (mm), in the segmentation's own frame."""
+    """Yield for each segment that holds anything the corners (mm) of its box in the segmentation's own frame."""
     labelmapName = slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()
     for segmentID in segmentIDs:
         segment = segments.GetSegment(segmentID)

@@ -63,7 +63,7 @@ class SegmentationSection(Section):
         self._shown = self._counted = self.slicesWithMetal = None
 
     def _countKey(self):
-        """What the number of slices depends on, but for the voxels of the segments; None where nothing is to be counted."""
+        """What the number of slices depends on, but for the voxels; None where nothing is to be counted."""
         parameters = self.parameters
         if whyNotReady(parameters) or parameters.metalSegmentation is None:
             return None
