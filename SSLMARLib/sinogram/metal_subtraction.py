@@ -31,18 +31,24 @@ def metal_subtracted_sinogram(
             f"the trace {tuple(trace.shape)} must have one shape (slices, views, bins)."
         )
     used = rays_inside_metal(metal_path_cm, trace)
-    path, reference = metal_path_cm.double(), reference_sinogram.double()
-    weight = torch.exp(-TRUST_PER_CM * path) * used
-    terms = torch.stack([torch.ones_like(path), path, path**2, path**3, path * reference, path**2 * reference], dim=1)
-    terms = terms / terms.abs().amax((-2, -1), keepdim=True).clamp(min=1e-9)
-    weighted_terms = (terms * weight[:, None]).flatten(2)
-    weighted_metal = ((sinogram - reference_sinogram) * weight).flatten(1)
-    normal = weighted_terms @ weighted_terms.transpose(1, 2)
-    ridge = RIDGE * normal.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-12)
-    normal = normal + ridge[:, None, None] * torch.eye(terms.shape[1], dtype=normal.dtype, device=normal.device)
-    coefficients = torch.linalg.solve(normal, weighted_terms @ weighted_metal[..., None])
-    metal = (terms * coefficients[..., None]).sum(1).to(sinogram.dtype)
-    return torch.where(used, sinogram - metal, torch.where(trace, reference_sinogram, sinogram))
+    result = torch.where(trace, reference_sinogram, sinogram)
+    for number, rays in enumerate(used):
+        if rays.any():
+            path, reference = metal_path_cm[number][rays].double(), reference_sinogram[number][rays].double()
+            metal = _fitted_metal(sinogram[number][rays].double() - reference, path, reference)
+            result[number][rays] = sinogram[number][rays] - metal.to(sinogram.dtype)
+    return result
+
+
+def _fitted_metal(difference: torch.Tensor, path_cm: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """The model's best description of the difference of data and reference; (rays,) all."""
+    weight = torch.exp(-TRUST_PER_CM * path_cm)
+    terms = torch.stack([torch.ones_like(path_cm), path_cm, path_cm**2, path_cm**3, path_cm * reference, path_cm**2 * reference])
+    terms = terms / terms.abs().amax(1, keepdim=True).clamp(min=1e-9)
+    weighted = terms * weight
+    normal = weighted @ weighted.T
+    ridge = RIDGE * normal.diagonal().mean().clamp(min=1e-12) * torch.eye(len(terms), dtype=normal.dtype, device=normal.device)
+    return torch.linalg.solve(normal + ridge, weighted @ (difference * weight)) @ terms
 
 
 def rays_inside_metal(metal_path_cm: torch.Tensor, trace: torch.Tensor) -> torch.Tensor:
