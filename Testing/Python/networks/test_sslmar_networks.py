@@ -141,14 +141,18 @@ def test_imgnet_sees_its_further_inputs():
 def test_sizes():
     paper, small = SSLMARNetwork("paper").options, SSLMARNetwork("small").options
     plain = {"levels": 4, "stem": 1, "residual": False}
-    assert paper["sinogram_network"] == {"channels": 64, **plain} and paper["image_network"] == {"channels": 32, **plain, "further_inputs": []}
+    assert paper["sinogram_network"] == {"channels": 64, **plain}
+    assert paper["image_network"] == {"channels": 32, **plain, "further_inputs": []}
     assert small["sinogram_network"] == {"channels": 16, "levels": 4, "stem": 2, "residual": True}
     assert small["image_network"]["channels"] == [48, 64, 96, 128] and small["image_network"]["stem"] == 2
     with pytest.raises(InputError, match="no network of size 'huge': choose one of paper, small"):
         SSLMARNetwork("huge")
 
 
-@pytest.mark.parametrize("options", [{"channels": 0}, {"levels": 0}, {"stem": 1.5}, {"channels": True}, {"channels": []}, {"channels": [4, 0]}])
+IMPOSSIBLE = [{"channels": 0}, {"levels": 0}, {"stem": 1.5}, {"channels": True}, {"channels": []}, {"channels": [4, 0]}]
+
+
+@pytest.mark.parametrize("options", IMPOSSIBLE)
 def test_impossible_networks_are_refused(options):
     with pytest.raises(InputError, match="cannot be made"):
         SinoNet(**{**TINY, **options})
