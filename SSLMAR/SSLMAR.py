@@ -237,14 +237,19 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
     """The module without its panel, for scripts and the Python console."""
 
     def getParameterNode(self):
-        return SSLMARParameterNode(super().getParameterNode())
+        from SSLMARLib import slicer_logic
+
+        parameterNode = SSLMARParameterNode(super().getParameterNode())
+        if not parameterNode.method:
+            parameterNode.method = slicer_logic.DEFAULT_METHOD
+        return parameterNode
 
     def process(
         self,
         inputVolume,
         metalSegmentation=None,
         segmentIDs=None,
-        method="nmar",
+        method=None,
         thresholdHu=2000.0,
         *,
         interactive=False,
@@ -254,12 +259,12 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
     ):
         """Correct a CT volume and return the new volume node; waits until it is done. The input is not changed.
 
-        Example: SSLMARLogic().process(slicer.util.getNode("CT"), method="nmar", thresholdHu=2500)
+        Example: SSLMARLogic().process(slicer.util.getNode("CT"), thresholdHu=2500)
 
         :param inputVolume: scalar volume node in Hounsfield units.
         :param metalSegmentation: segmentation node of the metal; without it, metal is what exceeds thresholdHu.
         :param segmentIDs: IDs or names of the segments that are metal; all by default.
-        :param method: one of SSLMARLib.available_methods().
+        :param method: one of SSLMARLib.available_methods(); None for its default, as in the panel.
         :param thresholdHu: metal threshold (HU), used without a segmentation.
         :param interactive: False for scripts: no question is asked, and the application stands still meanwhile. True
           asks to install what is missing, keeps the windows alive and shows the progress in the status bar.
@@ -271,6 +276,7 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
         from SSLMARLib import slicer_logic
         from SSLMARLib.background import BackgroundRun
 
+        method = method or slicer_logic.DEFAULT_METHOD
         nodes = (inputVolume, metalSegmentation, segmentIDs, method, thresholdHu)
         if not interactive:
             return slicer_logic.process(*nodes, progress=progress, isCancelled=isCancelled, **options)
@@ -289,7 +295,7 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
     def processSequence(self, sequenceNode, **parameters):
         """Correct all frames of a sequence (4D CT) and return the new sequence node, shown with the input's.
 
-        Example: SSLMARLogic().processSequence(slicer.util.getNode("4D CT"), method="nmar")
+        Example: SSLMARLogic().processSequence(slicer.util.getNode("4D CT"), thresholdHu=2500)
 
         :param parameters: those of process, but for interactive; see SSLMARLib.slicer_logic.processSequence.
         :raises SSLMARLib.MARError: with a sentence that says what is wrong; no node is left behind.

@@ -22,11 +22,10 @@ from .ct.padding import padding_mask
 from .ct.segmentation import DEFAULT_PEAK_HU, DEFAULT_SMALLEST_COMPONENT_MM3, DEFAULT_THRESHOLD_HU, segment_metal
 from .device import choose_device_and_say, free_unused_memory, is_out_of_memory, to_array, to_tensor
 from .errors import Cancelled, InputError, import_torch
-from .methods import get_method
+from .methods import DEFAULT_METHOD, get_method
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_METHOD = "nmar"
 DEFAULT_TRACE_DILATION_BINS = 1
 SLICES_PER_BATCH = {"cpu": 8, "cuda": 16}
 LARGEST_METAL_SHARE = 0.5  # of a slice; the largest hip endoprostheses cover some percent

@@ -2,7 +2,7 @@
 
 `process` does everything in one blocking call. A panel that must stay alive takes the three steps apart:
 
-    correction = prepareCorrection(inputVolume, method="nmar")     # main thread: checks, copies the voxels out of MRML
+    correction = prepareCorrection(inputVolume)                    # main thread: checks, copies the voxels out of MRML
     result = correction.compute(progress, isCancelled)             # any thread: touches no MRML
     correctedVolume = correction.addToScene(result)                # main thread: the new node
 
@@ -12,10 +12,11 @@ Names are in Slicer's camelCase here. A node that the caller passes in as the in
 from .ct.presets import METAL_MATERIALS_HU, PRESETS, MetalPreset
 from .expected_time import expected_seconds as expectedSeconds
 from .expected_time import use_timing_store as useTimingStore
+from .methods import DEFAULT_METHOD
 from .mrml.comparison import compareSideBySide, comparisonShown, endComparison, showDifference, showSwipe
 from .mrml.correction import Correction, methodTitle, previewOf
 from .mrml.description import VolumeDescription, describeVolume
-from .mrml.preparation import DEFAULT_METHOD, prepareCorrection, process
+from .mrml.preparation import prepareCorrection, process
 from .mrml.report import reportTable, writeReport
 from .mrml.segmentations import (
     DEFAULT_THRESHOLD_HU,

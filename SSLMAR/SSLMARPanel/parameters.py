@@ -16,7 +16,7 @@ class SSLMARParameterNode:
     dilationMm: distance (mm) by which the metal found by the threshold grows.
     showThresholdPreview: whether the slice views outline what is above the threshold.
     metalSegmentation: the metal, or None to use the threshold. excludedSegmentIDs: its segments that are no metal.
-    method: one of SSLMARLib.available_methods(). device: one of "auto", "cpu", "cuda".
+    method: one of SSLMARLib.available_methods(); SSLMARLogic.getParameterNode sets the default. device: one of "auto", "cpu", "cuda".
     metalMaterial: "" keeps the metal's values, else a name of SSLMARLib.slicer_logic.METAL_MATERIALS_HU.
     strengthPercent: 0 is the input, 100 the full correction.
     correctedVolume: the result that strength, comparison and report are about.
@@ -31,7 +31,7 @@ class SSLMARParameterNode:
     showThresholdPreview: bool = True
     metalSegmentation: vtkMRMLSegmentationNode
     excludedSegmentIDs: list[str]
-    method: str = "nmar"
+    method: str = ""
     device: str = "auto"
     metalMaterial: str = ""
     strengthPercent: Annotated[float, WithinRange(0.0, 100.0)] = 100.0

@@ -9,6 +9,7 @@ from importlib import import_module
 
 from ..errors import InputError
 
+DEFAULT_METHOD = "nmar"  # of the library, the command line and the panel
 _METHODS = {  # name -> (file, class); in the order in which users see them
     "li": ("linear_interpolation", "LinearInterpolation"),
     "nmar": ("nmar", "NMAR"),

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy
 
 from ..errors import Cancelled, InputError
+from ..methods import DEFAULT_METHOD
 from .correction import Correction, IsCancelled, Progress
 from .i18n import _
 from .nodes import arrayFromImage, ijkToRas
 from .segmentations import DEFAULT_THRESHOLD_HU, findSegments, metalMaskFromSegmentation, segmentName
 from .volumes import checkInputVolume
 
-DEFAULT_METHOD = "nmar"
 LIBRARY_OPTIONS = {  # name here -> keyword of reduce_metal_artifacts
     "smallestComponentMm3": "smallest_component_mm3",
     "maskDilationMm": "mask_dilation_mm",

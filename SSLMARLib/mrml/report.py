@@ -10,6 +10,7 @@ import vtk
 
 from ..errors import InputError
 from ..files import write_text
+from .correction import methodTitle
 from .i18n import _
 from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, arrayFromImage, newNode, placeBeside
 from .strength import canChangeStrength, regionsOf, strengthOf
@@ -71,7 +72,7 @@ def reportRows(correctedVolume) -> list[tuple[str, str, str]]:
     metalHu = correctedVolume.GetAttribute(f"{ATTRIBUTE_PREFIX}MetalHu")
     return [
         (_("Input volume"), correctedVolume.GetAttribute(f"{ATTRIBUTE_PREFIX}InputVolume") or "", ""),
-        (_("Method"), str(report["method"]), ""),
+        (_("Method"), methodTitle(report["method"]), ""),
         (_("Strength"), f"{100 * strengthOf(correctedVolume):.0f}", "%"),
         (_("Slices"), str(report["slices"]), ""),
         (_("Slices corrected"), str(report["slices_corrected"]), ""),

@@ -10,10 +10,11 @@ import slicer
 from .._version import __version__
 from ..errors import Cancelled, InputError, NoMetalError
 from ..expected_time import remember_run
+from ..methods import DEFAULT_METHOD
 from .correction import Correction, IsCancelled, Progress, methodTitle
 from .i18n import _
 from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, allNodesOrNone, copyDisplay, nodesOfClass, placeBeside, uniqueName
-from .preparation import DEFAULT_METHOD, prepareFrame
+from .preparation import prepareFrame
 from .segmentations import DEFAULT_THRESHOLD_HU
 
 

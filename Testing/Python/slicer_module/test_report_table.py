@@ -29,7 +29,7 @@ def test_the_table_holds_numbers_with_units(slicer_logic, corrected, metal_phant
 
     rows = rows_of(slicer_logic.reportTable(corrected))
     assert rows["Input volume"] == ("Phantom", "")
-    assert rows["Method"] == ("li", "")
+    assert rows["Method"] == ("LI", "")
     assert rows["Strength"] == ("100", "%")
     assert rows["Slices"] == ("3", "") and rows["Slices corrected"] == ("1", "")
     assert rows["SSLMAR version"] == (SSLMARLib.__version__, "")
