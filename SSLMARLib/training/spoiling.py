@@ -18,6 +18,7 @@ from ..tomography.projector import FanBeamProjector
 PHOTONS = (2e5, 2e7)  # on each ray
 NOISE_PER_CM = (0.3, 0.6, 1.0, 2.0)  # attenuation (1/cm) by which the path in metal makes the data noisier
 LARGEST_NOISE = 0.5  # standard deviation of a line integral
+DENSE_SHARE, LARGEST_SEVERITY = 0.4, 8.0  # of the slices all errors but the photons' are so many times larger, as behind dense metal
 OUTLINE_SHARE = 0.7  # of the slices: the outline is wrong
 OUTLINE_SHIFT_PIXELS, OUTLINE_LEVEL_PIXELS, OUTLINE_RIPPLE = 0.3, 0.6, 1.5  # standard deviations
 OUTLINE_PER_CM = 0.7  # standard deviation of what a wrongly drawn centimeter adds
@@ -43,14 +44,15 @@ class DataErrors:
     @classmethod
     def draw(cls, generator: numpy.random.Generator, metal_mask: numpy.ndarray, sinogram_shape: tuple[int, int]) -> DataErrors:
         """metal_mask: boolean (rows, columns). sinogram_shape: (views, bins)."""
+        severity = math.exp(generator.uniform(0, math.log(LARGEST_SEVERITY))) if generator.random() < DENSE_SHARE else 1.0
         photons = math.exp(generator.uniform(*numpy.log(PHOTONS)))
         return cls(
             noise=torch.from_numpy(generator.standard_normal(sinogram_shape, dtype=numpy.float32)),
             photons=photons,
-            noise_per_cm=float(generator.choice(NOISE_PER_CM)),
-            outline=torch.from_numpy(_outline_error(generator, metal_mask)),
-            wave=(abs(generator.normal(0, WAVE_SIZE)), generator.uniform(*WAVE_TURNS), generator.uniform(0, 2 * math.pi)),
-            drift=(abs(generator.normal(0, DRIFT_SIZE)), int(generator.integers(1, 4)), generator.uniform(0, 2 * math.pi)),
+            noise_per_cm=float(generator.choice(NOISE_PER_CM)) * math.sqrt(severity),
+            outline=torch.from_numpy(severity * _outline_error(generator, metal_mask)).float(),
+            wave=(severity * abs(generator.normal(0, WAVE_SIZE)), generator.uniform(*WAVE_TURNS), generator.uniform(0, 2 * math.pi)),
+            drift=(severity * abs(generator.normal(0, DRIFT_SIZE)), int(generator.integers(1, 4)), generator.uniform(0, 2 * math.pi)),
         )
 
 
