@@ -27,7 +27,7 @@ from .methods import DEFAULT_METHOD, get_method
 logger = logging.getLogger(__name__)
 
 DEFAULT_TRACE_DILATION_BINS = 1
-SLICES_PER_BATCH = {"cpu": 8, "cuda": 16}
+SLICES_PER_BATCH = {"cpu": 8, "cuda": 16}  # of a method that does not say (see `methods.base.Method`)
 LARGEST_METAL_SHARE = 0.5  # of a slice; the largest hip endoprostheses cover some percent
 HIGHEST_HU = 1e6  # a hundred times the brightest metal of scanners with an extended scale: beyond it are no Hounsfield units
 METAL_EDGE_PIXELS = 2  # of the projector's grid: see metal_edge_weight
@@ -159,7 +159,8 @@ def reduce_metal_artifacts(
     )
     run = run_on(device=device)
     corrected = volume_hu.copy()
-    batch = wanted_batch = int(batch_size or SLICES_PER_BATCH[device.split(":")[0]])
+    slices_per_batch = {**SLICES_PER_BATCH, **getattr(corrector, "slices_per_batch", {})}
+    batch = wanted_batch = int(batch_size or slices_per_batch[device.split(":")[0]])
     done, changed_hu, largest_hu = 0, 0.0, 0.0
     while done < len(metal_slices):
         check_cancelled()
@@ -192,7 +193,7 @@ def reduce_metal_artifacts(
             )
             logger.warning(warnings[-1])
             device = "cpu"
-            batch = wanted_batch = min(wanted_batch, SLICES_PER_BATCH[device])
+            batch = wanted_batch = min(wanted_batch, slices_per_batch[device])
             run = run_on(device=device)
         free_unused_memory()
     if batch < wanted_batch:

@@ -50,7 +50,11 @@ class MetalAffectedScan:
 
 
 class Method(Protocol):
-    """A way to correct sinograms. Implementations hold no state of the scan."""
+    """A way to correct sinograms. Implementations hold no state of the scan.
+
+    A slow one also has slices_per_batch, such as {"cpu": 1}: by device, how many slices it corrects at once. A run can be
+    cancelled between batches only, and should end within two seconds then.
+    """
 
     name: str  # as users write it: "nmar"
     title: str  # as users read it: "NMAR"

@@ -112,6 +112,7 @@ class SSLMAR:
     name = "sslmar"
     title = "SSLMAR"
     description = "Two networks learned without paired scans give the prior that fills the metal trace."
+    slices_per_batch = {"cpu": 1}  # of more than a second each, so that a cancel is quick
 
     def __init__(self, weights: str = "sslmar", iterations: int | None = None, flip_averaging: bool = False):
         """weights: the name of shipped weights, or the path of a .safetensors file that `sslmar train` wrote.
