@@ -16,8 +16,9 @@ from .methods import DEFAULT_METHOD
 from .mrml.comparison import compareSideBySide, comparisonShown, endComparison, showDifference, showSwipe
 from .mrml.correction import Correction, methodTitle, previewOf
 from .mrml.description import VolumeDescription, describeVolume
+from .mrml.nodes import isMadeHere
 from .mrml.preparation import prepareCorrection, process
-from .mrml.report import reportTable, writeReport
+from .mrml.report import reportTable, strongerStreaks, writeReport
 from .mrml.segmentations import (
     DEFAULT_THRESHOLD_HU,
     METAL_SEGMENT_COLOR,
@@ -50,6 +51,7 @@ __all__ = [
     "endComparison",
     "expectedSeconds",
     "findSegments",
+    "isMadeHere",
     "metalMaskFromSegmentation",
     "methodTitle",
     "prepareCorrection",
@@ -64,6 +66,7 @@ __all__ = [
     "showDifference",
     "showSwipe",
     "strengthOf",
+    "strongerStreaks",
     "useTimingStore",
     "writeReport",
 ]

@@ -82,9 +82,11 @@ def _shownSliceOf(volume):
 
 def firstVolume():
     """Return the first volume of the scene that may be meant as the input, or None."""
+    from SSLMARLib import slicer_logic
+
     for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-        isResult = node.GetAttribute("SSLMAR.Version") is not None
-        if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors() and not isResult:
+        isScalar = node.GetClassName() == "vtkMRMLScalarVolumeNode"
+        if isScalar and not node.GetHideFromEditors() and not slicer_logic.isMadeHere(node):
             return node
     return None
 

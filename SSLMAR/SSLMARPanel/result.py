@@ -6,7 +6,7 @@ import qt
 from slicer.i18n import tr as _
 
 from .jobs import inputOf
-from .section import DelayedCall, Section
+from .section import NOTICE_SIGN, DelayedCall, Section
 
 REPORT_DELAY_MS = 400
 SWIPE_DELAY_MS = 20
@@ -137,7 +137,7 @@ class ResultSection(Section):
         if self._corrected is None or self._corrected.GetScene() is None:
             return
         try:
-            self._showTable(slicer_logic.reportTable(self._corrected))
+            self._showTable(slicer_logic.reportTable(self._corrected), slicer_logic.strongerStreaks(self._corrected))
         except Exception as error:
             self._showTable(None)
             self.panel.showError(error)
@@ -155,7 +155,9 @@ class ResultSection(Section):
         elif self.comparison == "swipe":
             self._swipe()
 
-    def _showTable(self, table):
+    def _showTable(self, table, note=""):
+        self.ui.resultNoteLabel.text = f"{NOTICE_SIGN} {note}" if note else ""
+        self.ui.resultNoteLabel.visible = bool(note)
         view = self.ui.reportTableView
         view.setMRMLTableNode(table)
         view.visible = table is not None

@@ -11,6 +11,7 @@ import numpy
 from .no_reference import change_hu, measuring_regions, streak_amplitude_hu
 
 MOST_SLICES = 5  # finding the body of a slice takes half a second
+WORSE_BY_FACTOR, WORSE_BY_HU = 1.05, 5.0  # streaks are called stronger where their amplitude grew by more than both
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class VolumeMeasures:
     """Means over the slices that were measured, in HU; None where no slice has enough of the region.
 
     Streak amplitudes are standard deviations, 2 to 30 mm from metal; changes are root mean squares of after - before,
-    near as above, far more than 60 mm from metal.
+    near as above, far more than 60 mm from metal. slices_with_stronger_streaks: indices of those measured slices whose
+    streak amplitude grew by more than 5 % and 5 HU.
     """
 
     slices_measured: int
@@ -35,8 +37,9 @@ class VolumeMeasures:
     streak_amplitude_after_hu: float | None
     change_near_hu: float | None
     change_far_hu: float | None
+    slices_with_stronger_streaks: tuple[int, ...] = ()
 
-    def to_dict(self) -> dict[str, int | float | None]:
+    def to_dict(self) -> dict:
         return asdict(self)
 
 
@@ -72,14 +75,30 @@ def measure_volume(
 ) -> VolumeMeasures:
     """Measure two volumes (slices, rows, columns) on the regions that were found before the correction."""
     in_plane_mm = tuple(spacing_mm[1:])
-    streaks_before, streaks_after, near, far = [], [], [], []
+    streaks_before, streaks_after, near, far, stronger = [], [], [], [], []
     for region in regions:
         before, after = before_hu[region.index], after_hu[region.index]
         streaks_before.append(streak_amplitude_hu(before, region.near, in_plane_mm))
         streaks_after.append(streak_amplitude_hu(after, region.near, in_plane_mm))
         near.append(change_hu(before, after, region.near))
         far.append(change_hu(before, after, region.far))
-    return VolumeMeasures(len(regions), _mean(streaks_before), _mean(streaks_after), _root_mean_square(near), _root_mean_square(far))
+        if _is_stronger(streaks_before[-1], streaks_after[-1]):
+            stronger.append(region.index)
+    return VolumeMeasures(
+        slices_measured=len(regions),
+        streak_amplitude_before_hu=_mean(streaks_before),
+        streak_amplitude_after_hu=_mean(streaks_after),
+        change_near_hu=_root_mean_square(near),
+        change_far_hu=_root_mean_square(far),
+        slices_with_stronger_streaks=tuple(stronger),
+    )
+
+
+def _is_stronger(before_hu: float | None, after_hu: float | None) -> bool:
+    """Whether the streak amplitude of a slice grew clearly."""
+    if before_hu is None or after_hu is None:
+        return False
+    return after_hu > max(WORSE_BY_FACTOR * before_hu, before_hu + WORSE_BY_HU)
 
 
 def _mean(values) -> float | None:

@@ -11,8 +11,14 @@ from vtk.util import numpy_support
 
 ATTRIBUTE_PREFIX = "SSLMAR."
 INPUT_ROLE = f"{ATTRIBUTE_PREFIX}InputVolume"  # the node reference from a result to its input
-
+VERSION = f"{ATTRIBUTE_PREFIX}Version"  # the attribute of results: which version of this module made them
+METHOD = f"{ATTRIBUTE_PREFIX}Method"  # the attribute of results and of the frames of one
 AID = f"{ATTRIBUTE_PREFIX}Aid"  # the attribute of volumes that help to look: "preview", "difference", "swipe"
+
+
+def isMadeHere(volume) -> bool:
+    """Whether a volume node is a result of this module, of a frame too, or an aid such as a preview: no scan to correct."""
+    return any(volume.GetAttribute(name) is not None for name in (VERSION, METHOD, AID))
 
 
 @contextlib.contextmanager

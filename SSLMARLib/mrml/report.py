@@ -86,8 +86,29 @@ def reportRows(correctedVolume) -> list[tuple[str, str, str]]:
         (_("Computing time"), f"{report['seconds']:.1f}", "s"),
         (_("Device"), str(report["device"]), ""),
         (_("SSLMAR version"), str(report["version"]), ""),
-        *((_("Note"), str(warning), "") for warning in report.get("warnings", ())),
+        *((_("Note"), str(warning), "") for warning in [*report.get("warnings", ()), *_streakWarnings(measures)]),
     ]
+
+
+def strongerStreaks(correctedVolume) -> str:
+    """Return the sentence that warns of slices whose streaks are stronger than in the input, at the strength that the volume
+    shows now, or "". It can only speak of slices that were measured.
+
+    :raises InputError: the node is no result of this module.
+    """
+    reportOf(correctedVolume)
+    return " ".join(_streakWarnings(currentMeasures(correctedVolume)))
+
+
+def _streakWarnings(measures: dict) -> list[str]:
+    slices = [str(index + 1) for index in measures.get("slices_with_stronger_streaks", ())]
+    if not slices:
+        return []
+    text = _(
+        "The streaks are stronger after the correction in slice {slices} (of {count} measured): look there, lower the "
+        "strength, or try another method or another metal mask."
+    )
+    return [text.format(slices=", ".join(slices), count=measures.get("slices_measured", 0))]
 
 
 def reportOf(correctedVolume) -> dict:

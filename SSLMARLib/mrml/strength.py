@@ -16,11 +16,10 @@ import vtk
 
 from ..errors import InputError
 from .i18n import _
-from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, arrayFromImage
+from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, METHOD, arrayFromImage
 
 STRENGTH = f"{ATTRIBUTE_PREFIX}Strength"
 CHECKSUM = f"{ATTRIBUTE_PREFIX}InputChecksum"
-METHOD = f"{ATTRIBUTE_PREFIX}Method"
 METAL_HU = f"{ATTRIBUTE_PREFIX}MetalHu"
 
 

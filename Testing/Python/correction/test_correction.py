@@ -80,6 +80,17 @@ def test_batches_do_not_matter(make_scan):
     numpy.testing.assert_allclose(one, all_at_once, atol=0.02)
 
 
+def test_a_slow_method_says_how_many_slices_it_takes_at_once(make_scan, monkeypatch):
+    from SSLMARLib.methods.linear_interpolation import LinearInterpolation
+
+    volume, mask = make_scan()
+    monkeypatch.setattr(LinearInterpolation, "slices_per_batch", {"cpu": 1}, raising=False)
+    seen = []
+    result = SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li", "cpu", lambda *step: seen.append(step))
+    assert result.report.batch_size == 1 and sum("with metal" in message for _, message in seen) == 3
+    assert SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li", "cpu", batch_size=2).report.batch_size == 2
+
+
 def test_integers_are_rounded_and_do_not_wrap(make_scan):
     volume, mask = make_scan(dtype=numpy.int16)
     as_float = SSLMARLib.reduce_metal_artifacts(volume.astype(numpy.float32), SPACING_MM, mask, "li").volume_hu

@@ -76,7 +76,24 @@ def test_a_region_that_is_nowhere_large_enough_is_not_measured(scan):
         "streak_amplitude_after_hu": None,
         "change_near_hu": None,
         "change_far_hu": None,
+        "slices_with_stronger_streaks": (),
     }
+
+
+def test_slices_whose_streaks_grew_clearly_are_named(scan):
+    """In slice 4 they are twice as strong, in slice 5 stronger by 2 HU, which is nothing, and in slice 6 they are gone."""
+    before, mask = scan
+    regions = regions_of_slices(before, mask, SPACING_MM)
+    assert [region.index for region in regions] == [2, 4, 5, 6, 8]
+    stripes = before > 50
+    after = before.copy()
+    for index, change_hu in ((4, 100), (5, 2), (6, -100)):
+        after[index][stripes[index] & ~mask[index]] += change_hu
+    measures = measure_volume(before, after, regions, SPACING_MM)
+    assert measures.slices_with_stronger_streaks == (4,)
+    assert measure_volume(before, before, regions, SPACING_MM).slices_with_stronger_streaks == ()
+    nowhere = [type(region)(region.index, region.near & False, region.far) for region in regions]
+    assert measure_volume(before, after, nowhere, SPACING_MM).slices_with_stronger_streaks == ()
 
 
 def test_finding_the_regions_can_be_cancelled(scan):

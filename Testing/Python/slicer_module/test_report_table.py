@@ -96,6 +96,30 @@ def test_a_metal_value_and_notes_are_told(slicer_logic, make_volume, library):
     assert rows["Note"] == ("The GPU had too little memory.", "")
 
 
+def test_stronger_streaks_are_told_at_the_strength_that_has_them(slicer_logic, metal_phantom, monkeypatch):
+    """A method that makes stripes in place of the dark band; at a strength of 10 % they are weaker than it was."""
+    import SSLMARLib.correction
+
+    reduce_metal_artifacts = SSLMARLib.correction.reduce_metal_artifacts
+
+    def make_stripes(*arguments, **keywords):
+        result = reduce_metal_artifacts(*arguments, **keywords)
+        stripes = result.volume_hu[1, 20:76:4, 20:76]
+        stripes[stripes < 1000] += 250
+        return result
+
+    monkeypatch.setattr(SSLMARLib.correction, "reduce_metal_artifacts", make_stripes)
+    corrected = slicer_logic.process(metal_phantom, method="li", device="cpu")
+    sentence = slicer_logic.strongerStreaks(corrected)
+    assert sentence.startswith("The streaks are stronger after the correction in slice 2 (of 1 measured): ")
+    assert rows_of(slicer_logic.reportTable(corrected))["Note"] == (sentence, "")
+    slicer_logic.setStrength(corrected, 0.1)
+    assert slicer_logic.strongerStreaks(corrected) == ""
+    assert "Note" not in rows_of(slicer_logic.reportTable(corrected))
+    with pytest.raises(InputError, match="There is no report"):
+        slicer_logic.strongerStreaks(metal_phantom)
+
+
 def test_the_csv_file_holds_the_same(slicer_logic, corrected, tmp_path):
     path = tmp_path / "report.csv"
     slicer_logic.writeReport(corrected, path)

@@ -57,11 +57,13 @@ def test_the_library_is_found_beside_the_module_when_installed(repository, tmp_p
 
 
 def test_the_first_volume_of_the_scene_is_chosen(rig, module, library, tools):
-    """Not a label map, not a result of this module and nothing that is hidden from lists."""
+    """Not a label map, not a result of this module or an aid, and nothing that is hidden from lists."""
     import slicer
 
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Labels")
     tools.add_volume("Result").SetAttribute("SSLMAR.Version", "1")
+    tools.add_volume("Frame of a result").SetAttribute("SSLMAR.Method", "li")
+    tools.add_volume("Preview").SetAttribute("SSLMAR.Aid", "preview")
     tools.add_volume("Hidden").SetHideFromEditors(True)
     volume = tools.add_volume("CT")
     panel = rig.open_panel(module)

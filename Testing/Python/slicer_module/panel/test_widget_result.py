@@ -20,6 +20,22 @@ def voxels_of(node):
     return slicer.util.arrayFromVolume(node)
 
 
+def test_stronger_streaks_are_said_above_the_comparison(panel, corrected, tools, monkeypatch):
+    """For as long as the result has them."""
+    from SSLMARLib import slicer_logic
+
+    label = panel.ui.resultNoteLabel
+    assert not label.visible
+    sentence = "The streaks are stronger."
+    monkeypatch.setattr(slicer_logic, "strongerStreaks", lambda node: sentence if node is corrected else "")
+    panel.resultSection.showReport()
+    assert label.visible and label.text.endswith(sentence)
+    monkeypatch.setattr(slicer_logic, "strongerStreaks", lambda node: "")
+    panel.ui.strengthSliderWidget.value = 50.0
+    tools.settle(panel)
+    assert not label.visible
+
+
 # ---------------------------------------------------------------------------------------------------------- Strength
 
 
