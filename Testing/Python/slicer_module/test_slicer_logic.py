@@ -127,6 +127,18 @@ def test_a_display_without_color_is_no_obstacle(make_volume, slicer_logic, libra
     assert (display.GetWindow(), display.GetLevel()) == (300, 30)
 
 
+def test_there_is_one_default_method(slicer_logic):
+    import inspect
+
+    from SSLMARLib import available_methods, correction, methods
+
+    names = ("process", "prepareCorrection", "processSequence", "prepareSequenceCorrection")
+    functions = [correction.reduce_metal_artifacts, *(getattr(slicer_logic, name) for name in names)]
+    defaults = {inspect.signature(function).parameters["method"].default for function in functions}
+    assert defaults == {methods.DEFAULT_METHOD} == {correction.DEFAULT_METHOD, slicer_logic.DEFAULT_METHOD}
+    assert methods.DEFAULT_METHOD in available_methods()
+
+
 def test_names_and_attributes(make_volume, slicer_logic, library):
     import SSLMARLib
 
@@ -135,7 +147,7 @@ def test_names_and_attributes(make_volume, slicer_logic, library):
     assert names == ["CT (MAR: NMAR)", "CT (MAR: NMAR) 2", "CT (MAR: LI)", "CT (MAR: NMAR) 3"]
 
     options = {"smallestComponentMm3": 4.0, "restoreMetal": False, "device": "cpu"}
-    corrected = slicer_logic.process(volume, thresholdHu=2500, **options)
+    corrected = slicer_logic.process(volume, method="nmar", thresholdHu=2500, **options)
     attributes = {name: corrected.GetAttribute(name) for name in corrected.GetAttributeNames()}
     report = json.loads(attributes.pop("SSLMAR.Report"))
     assert len(attributes.pop("SSLMAR.InputChecksum")) == 8
@@ -164,7 +176,7 @@ def test_names_and_attributes(make_volume, slicer_logic, library):
 def test_attributes_survive_saving_and_loading(make_volume, slicer_logic, library, tmp_path):
     import slicer
 
-    corrected = slicer_logic.process(make_volume())
+    corrected = slicer_logic.process(make_volume(), method="nmar")
     slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
     assert slicer.mrmlScene.Commit()
     loaded = slicer.vtkMRMLScene()

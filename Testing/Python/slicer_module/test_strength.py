@@ -177,7 +177,7 @@ def load_again(folder):
     slicer.mrmlScene.Clear(True)
     slicer.mrmlScene.SetURL(str(folder / "scene.mrml"))
     assert slicer.mrmlScene.Import()
-    return slicer.mrmlScene.GetFirstNodeByName("CT (MAR: NMAR)")
+    return slicer.mrmlScene.GetFirstNodeByName("CT (MAR: LI)")
 
 
 @pytest.mark.parametrize("metal_hu", [None, 4000.0])
@@ -185,7 +185,7 @@ def test_a_scene_saved_at_full_strength_can_be_blended_again(
     make_volume, slicer_logic, voxels_of, library, tmp_path, metal_hu
 ):
     volume = make_volume()
-    corrected = slicer_logic.process(volume, metalHu=metal_hu)
+    corrected = slicer_logic.process(volume, method="li", metalHu=metal_hu)
     slicer_logic.setStrength(corrected, 0.25)
     quarter = voxels_of(corrected).copy()
     slicer_logic.setStrength(corrected, 1.0)
@@ -196,7 +196,7 @@ def test_a_scene_saved_at_full_strength_can_be_blended_again(
 
 
 def test_a_scene_saved_at_another_strength_says_why_not(make_volume, slicer_logic, library, tmp_path):
-    slicer_logic.setStrength(slicer_logic.process(make_volume()), 0.25)
+    slicer_logic.setStrength(slicer_logic.process(make_volume(), method="li"), 0.25)
     loaded = load_again(tmp_path)
     assert slicer_logic.strengthOf(loaded) == 0.25
     assert "loaded again at a strength of 25 %" in slicer_logic.canChangeStrength(loaded)

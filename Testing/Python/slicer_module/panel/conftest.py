@@ -19,8 +19,14 @@ pytest.importorskip(
 
 
 @pytest.fixture
-def module(rig, repository, request):
-    """SSLMAR/SSLMAR.py, loaded as Slicer loads it. The test and this file write PythonQt's way."""
+def module(rig, repository, request, monkeypatch):
+    """SSLMAR/SSLMAR.py, loaded as Slicer loads it. The test and this file write PythonQt's way.
+
+    The default method is NMAR here, whatever it is otherwise.
+    """
+    from SSLMARLib import slicer_logic
+
+    monkeypatch.setattr(slicer_logic, "DEFAULT_METHOD", "nmar")
     for name in (__name__, request.module.__name__):
         rig.use_pythonqt_properties(name)
     return rig.load_module(repository / "SSLMAR" / "SSLMAR.py")
