@@ -283,13 +283,17 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
         ensurePackages(Path(__file__).resolve().parent / "Resources" / "requirements.txt", method)
         correction = slicer_logic.prepareCorrection(*nodes, **options)
         run = BackgroundRun(correction.compute).start()
-        while not run.wait(WAIT_SECONDS):
-            slicer.util.showStatusMessage(run.progress[1])
-            if progress is not None:
-                progress(*run.progress)
-            if isCancelled is not None and isCancelled():
-                run.cancel()
-            slicer.app.processEvents()
+        try:
+            while not run.wait(WAIT_SECONDS):
+                slicer.util.showStatusMessage(run.progress[1])
+                if progress is not None:
+                    progress(*run.progress)
+                if isCancelled is not None and isCancelled():
+                    run.cancel()
+                slicer.app.processEvents()
+        except BaseException:
+            run.cancel()  # whatever the caller's functions raised, the thread does not go on computing
+            raise
         return correction.addToScene(run.result())
 
     def processSequence(self, sequenceNode, **parameters):

@@ -241,6 +241,9 @@ def test_process_waits_with_the_windows_alive_when_interactive(rig, module, libr
         if len(ticks) > 2:
             gate.released.set()
 
+    def interrupt(fraction, message):
+        raise KeyboardInterrupt
+
     corrected = module.SSLMARLogic().process(volume, method="li", interactive=True, progress=progress)
     assert corrected.GetName() == "CT (MAR: LI)"
     assert asked == [("requirements.txt", "li")]
@@ -249,4 +252,8 @@ def test_process_waits_with_the_windows_alive_when_interactive(rig, module, libr
     tools.Gate()
     with pytest.raises(Cancelled):
         module.SSLMARLogic().process(volume, interactive=True, isCancelled=lambda: True)
+    gate = tools.Gate()
+    with pytest.raises(KeyboardInterrupt):
+        module.SSLMARLogic().process(volume, interactive=True, progress=interrupt)
+    assert gate.left.wait(5), "the thread goes on computing"
     assert tools.volume_names() == ["CT", "CT (MAR: LI)"]
