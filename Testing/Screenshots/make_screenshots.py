@@ -30,10 +30,12 @@ logger = logging.getLogger("make_screenshots")
 
 
 def main(arguments=None) -> int:
+    from SSLMARLib.methods import DEFAULT_METHOD
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=REPOSITORY / "SSLMAR" / "Resources", metavar="FOLDER")
     parser.add_argument("--only", choices=("samples", "panel"), help="draw only these")
-    parser.add_argument("--method", default="nmar", help="the method of the pictures (default %(default)s)")
+    parser.add_argument("--method", default=DEFAULT_METHOD, help="the method of the pictures (default %(default)s)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
