@@ -10,6 +10,7 @@ from .section import NOTICE_SIGN, DelayedCall, Section
 
 REPORT_DELAY_MS = 400
 SWIPE_DELAY_MS = 20
+VALUE_COLUMN, WIDEST_VALUE_PIXELS = 1, 170  # a long note must not push the units out of sight
 
 
 class ResultSection(Section):
@@ -164,6 +165,7 @@ class ResultSection(Section):
         if table is not None:
             view.horizontalHeader().stretchLastSection = False
             view.resizeColumnsToContents()
+            view.setColumnWidth(VALUE_COLUMN, min(view.columnWidth(VALUE_COLUMN), WIDEST_VALUE_PIXELS))
             view.horizontalHeader().stretchLastSection = True
             rows = table.GetNumberOfRows() + 1
             view.minimumHeight = rows * view.verticalHeader().defaultSectionSize + 2 * view.frameWidth

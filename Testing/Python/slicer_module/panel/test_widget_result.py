@@ -36,6 +36,16 @@ def test_stronger_streaks_are_said_above_the_comparison(panel, corrected, tools,
     assert not label.visible
 
 
+def test_a_long_note_leaves_the_units_in_sight(panel, corrected, tools):
+    import json
+
+    report = json.loads(corrected.GetAttribute("SSLMAR.Report"))
+    corrected.SetAttribute("SSLMAR.Report", json.dumps({**report, "warnings": ["Memory ran out. " * 30]}))
+    panel.resultSection.showReport()
+    view = panel.ui.reportTableView
+    assert view.columnWidth(0) > 100 and 50 < view.columnWidth(1) < 200
+
+
 # ---------------------------------------------------------------------------------------------------------- Strength
 
 
