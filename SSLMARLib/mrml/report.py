@@ -104,11 +104,12 @@ def _streakWarnings(measures: dict) -> list[str]:
     slices = [str(index + 1) for index in measures.get("slices_with_stronger_streaks", ())]
     if not slices:
         return []
-    text = _(
-        "The streaks are stronger after the correction in slice {slices} (of {count} measured): look there, lower the "
-        "strength, or try another method or another metal mask."
-    )
-    return [text.format(slices=", ".join(slices), count=measures.get("slices_measured", 0))]
+    if len(slices) == 1:
+        text = _("The streaks are stronger after the correction in slice {slices} (of {count} measured).")
+    else:
+        text = _("The streaks are stronger after the correction in the slices {slices} (of {count} measured).")
+    text = text.format(slices=", ".join(slices), count=measures["slices_measured"])
+    return [text + " " + _("Look there, lower the strength, or try another method or another metal mask.")]
 
 
 def reportOf(correctedVolume) -> dict:
