@@ -1,7 +1,7 @@
 """SSLMARLib: metal artifact reduction (MAR) in CT. The public names; everything that computes is imported at first use.
 
     import SSLMARLib
-    result = SSLMARLib.reduce_metal_artifacts(volume_hu, spacing_mm, method="nmar")
+    result = SSLMARLib.reduce_metal_artifacts(volume_hu, spacing_mm)
     result.volume_hu, result.metal_mask, result.report
 
 Importing this package needs numpy alone.

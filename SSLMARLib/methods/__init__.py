@@ -9,11 +9,12 @@ from importlib import import_module
 
 from ..errors import InputError
 
-DEFAULT_METHOD = "nmar"  # of the library, the command line and the panel
+DEFAULT_METHOD = "sslmar"  # of the library, the command line and the panel
 _METHODS = {  # name -> (file, class); in the order in which users see them
     "li": ("linear_interpolation", "LinearInterpolation"),
     "nmar": ("nmar", "NMAR"),
     "cnnmar": ("cnnmar", "CNNMAR"),
+    "sslmar": ("sslmar", "SSLMAR"),
 }
 
 

@@ -6,14 +6,21 @@ from dataclasses import dataclass
 
 import torch
 
+from ..ct.attenuation import WATER_ATTENUATION_PER_CM
 from ..errors import InputError
 from ..networks.sslmar import SSLMARNetwork, load_sslmar_network
 from ..sinogram.metal_subtraction import metal_subtracted_sinogram
 from ..sinogram.normalization import normalized_interpolation
 from ..sinogram.replacement import metal_trace_replacement
 from .base import MetalAffectedScan
-from .nmar import tissue_prior
+from .cnnmar import tissue_processing
+from .nmar import gaussian_smoothing, tissue_prior
 
+STREAK_PIXELS = (1.5, 6.0)  # standard deviations between whose Gaussian filters streaks show
+NEAR_PIXELS, EDGE_PIXELS = 60, 4  # from metal
+BODY_ABOVE, SOFT_TISSUE = 0.5, (0.85, 1.12)  # in units of water's attenuation
+ARTIFACTS_BACK, ROUGHER = (0.4, 0.55), (1.15, 1.4)  # see `trusted_share`
+TISSUE_SHARE = 0.5  # of the prior is its `tissue_processing`; chosen on simulated development scans
 MIRRORED_AXIS = -2  # x to -x: the sinogram of the mirrored image is the sinogram with both axes reversed
 
 
@@ -50,28 +57,69 @@ def restore(
     """SinoNet, FBP, ImgNet; with more `iterations` also P, metal trace replacement, FBP and the same ImgNet again; with 0 SinoNet alone.
 
     Of the sinogram inside the trace only the image "measured" reads, where ImgNet has that further input: what
-    `metal_subtracted_sinogram` leaves of it, relative to NMAR in the first iteration and to the replaced sinogram later.
-    data_in_trace: (slices, views, bins) read there in place of the scan's own. Raises InputError for fewer than 0 iterations.
+    `metal_subtracted_sinogram` leaves of it, relative to NMAR in the first iteration and to the replaced sinogram later, as far as
+    it can be trusted. data_in_trace: (slices, views, bins) read there in place of the scan's own, and trusted, as a training does.
+    Raises InputError for fewer than 0 iterations.
     """
     if iterations < 0:
         raise InputError(f"SSLMAR cannot be iterated {iterations} times: give 0, 1, 2, ...")
     completed_sinogram = network.complete(scan.interpolated_sinogram, scan.trace)
     restoration = Restoration(completed_sinogram, scan.projector.fbp(completed_sinogram), [])
     inputs, further, image = network.image_network.further_inputs, {}, restoration.completed_image
-    reference = normalized_sinogram(scan) if iterations and {"nmar", "measured"} & set(inputs) else None
-    if "nmar" in inputs and iterations:
-        further["nmar"] = scan.projector.fbp(reference)
     if "metal" in inputs:
         further["metal"] = scan.metal_mask
+    if iterations and {"nmar", "measured"} & set(inputs):
+        reference = normalized_sinogram(scan)
+        further["nmar"] = reference_image = scan.projector.fbp(reference)
     for iteration in range(iterations):
         if iteration:
             reference = replaced_sinogram(image, scan)
-            image = scan.projector.fbp(reference)
+            image = reference_image = scan.projector.fbp(reference)
         if "measured" in inputs:
-            further["measured"] = measured_image(scan, reference, data_in_trace)
+            measured = measured_image(scan, reference, data_in_trace)
+            if data_in_trace is None:
+                share = trusted_share(measured, reference_image, scan.uncorrected_image, scan.metal_mask)
+                measured = reference_image + share[:, None, None] * (measured - reference_image)
+            further["measured"] = measured
         image = network.refine(image, further)
         restoration.refined_images.append(image)
     return restoration
+
+
+def trusted_share(
+    measured: torch.Tensor, unmeasured: torch.Tensor, uncorrected: torch.Tensor, metal_mask: torch.Tensor
+) -> torch.Tensor:
+    """How far the measured image can be trusted, (slices,) from 0 to 1. Images (slices, rows, columns) in 1/cm.
+
+    Metal that the model of `metal_subtracted_sinogram` does not describe leaves streaks in the measured image. Two signs of that are
+    looked for within NEAR_PIXELS of metal, in structures of the size of streaks: the artifacts (uncorrected - unmeasured) come back in
+    what the data add (measured - unmeasured), by a share of ARTIFACTS_BACK[0] to [1]; and soft tissue is rougher than without the data,
+    by a factor of ROUGHER[0] to [1]. Either has innocent causes, so only both together take the trust away, between the two limits.
+    The limits were chosen on simulated and on real scans.
+    """
+
+    def streaks(image):
+        return gaussian_smoothing(image, STREAK_PIXELS[0]) - gaussian_smoothing(image, STREAK_PIXELS[1])
+
+    def grown(region, pixels):
+        width = 2 * pixels + 1
+        along_rows = torch.nn.functional.max_pool2d(region[:, None].to(measured.dtype), (1, width), stride=1, padding=(0, pixels))
+        return torch.nn.functional.max_pool2d(along_rows, (width, 1), stride=1, padding=(pixels, 0))[:, 0] > 0
+
+    def mean(values, region):
+        return (values * region).sum((-2, -1)) / region.sum((-2, -1)).clamp(min=1)
+
+    def trust(value, limits):
+        return ((limits[1] - value) / (limits[1] - limits[0])).clamp(0, 1)
+
+    near = grown(metal_mask, NEAR_PIXELS) & ~grown(metal_mask, EDGE_PIXELS)
+    smooth = gaussian_smoothing(unmeasured, STREAK_PIXELS[1] / 2) / WATER_ATTENUATION_PER_CM
+    soft = near & ~grown((smooth < SOFT_TISSUE[0]) | (smooth > SOFT_TISSUE[1]), 2)
+    artifacts, added = streaks(uncorrected - unmeasured), streaks(measured - unmeasured)
+    body = near & (smooth > BODY_ABOVE)
+    back = mean(artifacts * added, body) / mean(artifacts.square(), body).clamp(min=1e-12)
+    rougher = (mean(streaks(measured).square(), soft) / mean(streaks(unmeasured).square(), soft).clamp(min=1e-12)).sqrt()
+    return torch.maximum(trust(back, ARTIFACTS_BACK), trust(rougher, ROUGHER))
 
 
 def replaced_sinogram(prior_image: torch.Tensor, scan: MetalAffectedScan) -> torch.Tensor:
@@ -124,7 +172,10 @@ class SSLMAR:
         self._networks = {}  # device -> (network, iterations it was trained with), loaded at first use
 
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
-        """Corrected sinograms (slices, views, bins): eq. 8 with the refined image as prior."""
+        """Corrected sinograms (slices, views, bins): eq. 8 with the refined image as prior, its soft tissue half way to uniform.
+
+        A network leaves some artifacts, a uniform tissue has none but no detail either: the mean of both is the best prior.
+        """
         device = scan.sinogram.device
         if device not in self._networks:
             network, description = load_sslmar_network(self.weights)
@@ -134,4 +185,8 @@ class SSLMAR:
         restoration = restore(network, scan, iterations)
         if self.flip_averaging:
             restoration = restoration.averaged_with(restore(network, mirrored(scan), iterations))
-        return corrected_sinogram(restoration, scan)
+        if not iterations:
+            return corrected_sinogram(restoration, scan)
+        image = restoration.prior_image
+        prior = image + TISSUE_SHARE * (tissue_processing(image, scan.metal_mask) - image)
+        return replaced_sinogram(prior, scan)

@@ -23,7 +23,7 @@ def test_a_sample_has_metal_with_artifacts_and_its_truth(dental):
     assert (scan[metal.any(axis=(1, 2)) == 0] == truth[metal.any(axis=(1, 2)) == 0]).all()
 
 
-@pytest.mark.parametrize("method, ratio", [("li", 0.85), ("nmar", 0.7), ("cnnmar", 0.8)])
+@pytest.mark.parametrize("method, ratio", [("li", 0.85), ("nmar", 0.7), ("cnnmar", 0.8), ("sslmar", 0.7)])
 def test_each_method_brings_the_sample_nearer_to_its_truth(dental, method, ratio):
     from SSLMARLib import reduce_metal_artifacts
 

@@ -8,7 +8,7 @@ import torch
 
 from SSLMARLib.errors import InputError
 from SSLMARLib.methods.base import MetalAffectedScan
-from SSLMARLib.methods.sslmar import SSLMAR, mirrored, replaced_sinogram, restore
+from SSLMARLib.methods.sslmar import SSLMAR, mirrored, replaced_sinogram, restore, trusted_share
 from SSLMARLib.networks.sslmar import SSLMARNetwork, load_sslmar_network
 from SSLMARLib.networks.weights import save_weights
 from SSLMARLib.tomography import FanBeamGeometry, FanBeamProjector
@@ -98,6 +98,24 @@ def test_measured_data_count_and_the_kind_of_metal_does_not(scan):
     assert change[0] < 0.05 * change[1] and change[1] > 1e-4
     given = refined(torch.where(scan.trace, 99.0, scan.sinogram), data_in_trace=scan.sinogram)
     torch.testing.assert_close(given, result)
+
+
+def test_data_that_bring_streaks_back_are_not_trusted():
+    generator = torch.Generator().manual_seed(2)
+    texture, streaks = (
+        0.02 * torch.nn.functional.avg_pool2d(torch.randn(4, 1, 96, 96, generator=generator), 5, 1, 2)[:, 0] for _ in range(2)
+    )
+    unmeasured = 0.192 + texture
+    metal = torch.zeros(4, 96, 96, dtype=torch.bool)
+    metal[:, 40:50, 45:50] = True
+    added = torch.tensor([0.3, 0.9, 1.5, 3.0])[:, None, None] * streaks
+    share = trusted_share(unmeasured + added, unmeasured, unmeasured + 2 * streaks, metal)
+    assert share[0] == 1 and share[2] == share[3] == 0 and 0.05 < share[1] < 0.95
+    everything = torch.ones(4)
+    assert torch.equal(trusted_share(unmeasured, unmeasured, unmeasured + streaks, metal), everything)
+    assert torch.equal(trusted_share(unmeasured + added, unmeasured, unmeasured - 2 * streaks, metal), everything)  # others
+    bone = torch.full_like(unmeasured, 0.4)
+    assert torch.equal(trusted_share(bone + added, bone, bone + 2 * streaks, metal), everything)  # no soft tissue, no sign
 
 
 def test_gradients_go_through_the_iterations_but_not_through_the_measured_image(scan):
