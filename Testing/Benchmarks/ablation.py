@@ -1,6 +1,6 @@
 """The ablation of Table I (Yu et al.): each part of the method trained with one equal budget, and compared on scans that none has seen.
 
-    python Testing/Benchmarks/ablation.py FOLDER [--steps N] [--only-train NAME ...]
+    python Testing/Benchmarks/ablation.py FOLDER [--steps N] [--every N] [--only-train NAME ...]
 
 Trains what FOLDER does not have yet, as training/ablation.json says but for the weights of the loss, then scans development slices
 with the 10 standard test masks in them (titanium; sinograms, not images) and prints the table. Needs ../shared/data.
@@ -65,13 +65,13 @@ def train_what_is_missing(folder: Path, names, steps: int | None) -> None:
             (folder / name / "done").touch()
 
 
-def simulated_scans(projector):
+def simulated_scans(projector, every: int):
     """(scan, its metal-free image in HU) of each development slice, the masks along the first axis."""
     size = projector.geometry.image_shape[0]
     for number, (_, volume, _, masks) in enumerate(development_slices()):
         grid = SliceGrid(volume.shape[1:], volume.spacing_mm[1:], size)
         image = grid.to_grid(hu_to_attenuation(to_tensor(volume.voxels_hu[:1].astype(numpy.float32))))[0]
-        for index, mask in enumerate(grid.mask_to_grid(to_tensor(masks))):
+        for index, mask in list(enumerate(grid.mask_to_grid(to_tensor(masks))))[::every]:
             noise = torch.Generator().manual_seed(100 * number + index)
             simulated = simulate_scan(image, mask, projector, ScanProtocol(material="titanium"), noise)
             scan = MetalAffectedScan(simulated.sinogram, simulated.metal_trace, simulated.metal_mask, projector)
@@ -82,6 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, help="of each training, other than the configuration's")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="compare on every Nth mask of a slice")
     parser.add_argument("--only-train", nargs="+", choices=TRAININGS, metavar="NAME", help="train these, print no table")
     arguments = parser.parse_args()
     train_what_is_missing(arguments.folder, arguments.only_train or TRAININGS, arguments.steps)
@@ -90,7 +91,7 @@ def main() -> None:
     networks = {name: load_sslmar_network(str(arguments.folder / name / "sslmar.safetensors"))[0] for name in TRAININGS}
     figures = {title: [] for title in ("LI", *(row[0] for row in ROWS))}
     with torch.inference_mode():
-        for scan, reference_hu in simulated_scans(get_projector("cpu")):
+        for scan, reference_hu in simulated_scans(get_projector("cpu"), arguments.every):
             images = {"LI": scan.interpolated_image}
             for title, name, iterations, image_of_imgnet in ROWS:
                 restoration = restore(networks[name], scan, iterations)
