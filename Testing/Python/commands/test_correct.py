@@ -11,6 +11,7 @@ import pytest
 import SimpleITK
 
 import SSLMARLib
+from SSLMARLib.methods import DEFAULT_METHOD
 
 METAL_HU = 3000
 ROTATED = numpy.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])
@@ -239,7 +240,7 @@ def test_all_outputs(sslmar, scan, make_voxels, tmp_path):
         *("method", "slices", "slices_corrected", "metal_voxels", "metal_volume_ml", "seconds", "device", "version"),
         *("threshold_hu", "parameters", "warnings"),
     }
-    assert (data["method"], data["slices"], data["slices_corrected"], data["device"]) == ("nmar", 4, 2, "cpu")
+    assert (data["method"], data["slices"], data["slices_corrected"], data["device"]) == (DEFAULT_METHOD, 4, 2, "cpu")
     assert data["metal_voxels"] == metal.sum() and data["metal_volume_ml"] == pytest.approx(metal.sum() * 0.027)
     numpy.testing.assert_array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(mask))), metal)
     assert figure.read_bytes().startswith(b"\x89PNG") and figure.stat().st_size > 10_000
