@@ -13,7 +13,7 @@ def cmake_variables(repository):
     """cmake_variables(folder) returns the set(NAME values...) of a folder's CMakeLists.txt as {name: [values]}."""
 
     def read(folder: str) -> dict[str, list[str]]:
-        text = (repository / folder / "CMakeLists.txt").read_text()
+        text = (repository / folder / "CMakeLists.txt").read_text(encoding="utf-8")
         text = re.sub(r"(?m)#.*$", "", text)
         variables: dict[str, list[str]] = {}
         for name, body in re.findall(r"\bset\(\s*(\w+)((?:[^()\"]|\"[^\"]*\")*)\)", text):

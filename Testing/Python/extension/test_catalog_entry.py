@@ -58,7 +58,7 @@ def problems_of(entry: dict, name: str) -> list[str]:
 
 @pytest.fixture
 def entry(repository):
-    return json.loads((repository / "Testing" / "ExtensionsIndex" / "SSLMAR.json").read_text())
+    return json.loads((repository / "Testing" / "ExtensionsIndex" / "SSLMAR.json").read_text(encoding="utf-8"))
 
 
 def test_the_entry_follows_the_rules(entry):
@@ -98,7 +98,7 @@ def test_the_name(entry):
 
 def test_the_entry_agrees_with_the_extension(entry, repository, cmake_variables):
     """The file's name is the project's; category, dependencies and address are those of CMakeLists.txt."""
-    assert re.search(r"^project\(SSLMAR\b", (repository / "CMakeLists.txt").read_text(), re.MULTILINE)
+    assert re.search(r"^project\(SSLMAR\b", (repository / "CMakeLists.txt").read_text(encoding="utf-8"), re.MULTILINE)
     variables = {name: " ".join(values) for name, values in cmake_variables(".").items()}
     assert entry["category"] == variables["EXTENSION_CATEGORY"]
     assert entry["build_dependencies"] == variables["EXTENSION_DEPENDS"].split()
@@ -108,7 +108,7 @@ def test_the_entry_agrees_with_the_extension(entry, repository, cmake_variables)
 
 def test_what_tier_1_asks_of_the_repository(repository, cmake_variables):
     """Name, description, a picture, one sentence on the module, publication and license on the first page."""
-    readme = (repository / "README.md").read_text()
+    readme = (repository / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("# SSLMAR") and "## How to cite" in readme and "License: Apache-2.0" in readme
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", readme)
     assert pictures and all((repository / picture).is_file() for picture in pictures)

@@ -36,7 +36,7 @@ def test_one_folder_of_the_library_knows_slicer(repository, files_of):
     offenders, knows = {}, set()
     for name in files_of("SSLMARLib"):
         if name.endswith(".py"):
-            found = imported_packages(ast.parse((repository / "SSLMARLib" / name).read_text())) & APPLICATION
+            found = imported_packages(ast.parse((repository / "SSLMARLib" / name).read_text(encoding="utf-8"))) & APPLICATION
             if name.startswith("mrml/"):
                 knows |= found
             elif found:
@@ -48,7 +48,7 @@ def test_one_folder_of_the_library_knows_slicer(repository, files_of):
 @pytest.fixture
 def module_files(repository, files_of):
     """Name -> text of each Python file of the module: SSLMAR.py and its sections."""
-    return {name: (repository / "SSLMAR" / name).read_text() for name in files_of("SSLMAR") if name.endswith(".py")}
+    return {name: (repository / "SSLMAR" / name).read_text(encoding="utf-8") for name in files_of("SSLMAR") if name.endswith(".py")}
 
 
 def test_the_module_imports_at_file_scope_only_what_slicer_brings(module_files):

@@ -15,7 +15,7 @@ CATEGORIES = {"Filtering", "Segmentation", "Registration", "Quantification", "Ra
 
 
 def test_the_metadata_is_where_the_index_looks(repository, cmake_variables):
-    text = (repository / "CMakeLists.txt").read_text()
+    text = (repository / "CMakeLists.txt").read_text(encoding="utf-8")
     assert re.search(r"^project\(SSLMAR\b", text, re.MULTILINE)
     for name in ("HOMEPAGE", "CATEGORY", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "DEPENDS"):
         assert re.search(rf'^set\(EXTENSION_{name} "[^"\n]+"\)$', text, re.MULTILINE), f"EXTENSION_{name}, on one line"
@@ -41,12 +41,12 @@ def test_icons_are_128_pixels_wide_and_high_with_transparency(repository, icon):
 
 
 def test_the_license_is_in_the_root(repository):
-    assert "Apache License" in (repository / "LICENSE.txt").read_text()
+    assert "Apache License" in (repository / "LICENSE.txt").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def slicer_requirements(repository):
-    lines = (repository / "SSLMAR" / "Resources" / "requirements.txt").read_text().splitlines()
+    lines = (repository / "SSLMAR" / "Resources" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     return {
         requirement.name: requirement
         for requirement in (Requirement(line) for line in lines if line.strip() and not line.startswith("#"))
@@ -55,7 +55,7 @@ def slicer_requirements(repository):
 
 def test_requirements_are_those_of_the_library_without_torch(repository, slicer_requirements):
     """Lower bounds only, equal to pyproject.toml's; torch comes from the PyTorch extension."""
-    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     library = {requirement.name: requirement for requirement in map(Requirement, project["dependencies"])}
     assert "torch" not in slicer_requirements
     for name, requirement in slicer_requirements.items():
@@ -63,7 +63,7 @@ def test_requirements_are_those_of_the_library_without_torch(repository, slicer_
         assert requirement.specifier == library[name].specifier
     only_on_the_command_line = {"tqdm"}
     assert set(slicer_requirements) == set(library) - {"torch"} - only_on_the_command_line
-    module = (repository / "SSLMAR" / "SSLMARPanel" / "installing.py").read_text()
+    module = (repository / "SSLMAR" / "SSLMARPanel" / "installing.py").read_text(encoding="utf-8")
     assert f'TORCH_REQUIREMENT = "{library["torch"].specifier}"' in module
 
 
@@ -73,7 +73,7 @@ def panel_file(repository):
 
 
 def test_bound_widgets_name_parameters_that_exist(repository, panel_file):
-    module = (repository / "SSLMAR" / "SSLMARPanel" / "parameters.py").read_text()
+    module = (repository / "SSLMAR" / "SSLMARPanel" / "parameters.py").read_text(encoding="utf-8")
     (described,) = (node for node in ast.walk(ast.parse(module)) if isinstance(node, ast.ClassDef))
     parameters = {node.target.id for node in described.body if isinstance(node, ast.AnnAssign)}
     bound = [
@@ -101,7 +101,7 @@ def test_the_panel_file_is_one_that_slicer_loads(repository, panel_file):
         and connection.find("sender").text == "SSLMAR"
     }
     assert connected == selectors
-    module = (repository / "SSLMAR" / "SSLMAR.py").read_text()
+    module = (repository / "SSLMAR" / "SSLMAR.py").read_text(encoding="utf-8")
     assert set(re.findall(r"self\.ui\.(\w+)", module)) <= set(names)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def readme(repository):
-    return (repository / "README.md").read_text()
+    return (repository / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def texts(repository):
     found = []
     for folder in ("SSLMAR", "SSLMARLib"):
         for path in sorted((repository / folder).rglob("*.py")):
-            tree = ast.parse(path.read_text())
+            tree = ast.parse(path.read_text(encoding="utf-8"))
             found += [
                 node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
             ]
@@ -43,9 +43,9 @@ def test_each_row_says_symptom_cause_and_cure(readme):
 
 
 def test_the_way_without_internet_names_what_is_needed(readme, repository):
-    lines = (repository / "SSLMAR" / "Resources" / "requirements.txt").read_text().splitlines()
+    lines = (repository / "SSLMAR" / "Resources" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     brought = [line for line in lines if line.split(">")[0] in ("odl", "safetensors")]
-    installing = (repository / "SSLMAR" / "SSLMARPanel" / "installing.py").read_text()
+    installing = (repository / "SSLMAR" / "SSLMARPanel" / "installing.py").read_text(encoding="utf-8")
     torch = "torch" + re.search(r'TORCH_REQUIREMENT = "(.*)"', installing)[1]
     assert " ".join(f'"{package}"' for package in [torch, *brought]) in readme
 
@@ -57,7 +57,7 @@ def test_links_inside_the_page_lead_somewhere(readme):
 
 
 def test_names_of_buttons_and_samples_are_the_panel_s(readme, repository, texts):
-    panel = (repository / "SSLMAR" / "Resources" / "UI" / "SSLMAR.ui").read_text()
+    panel = (repository / "SSLMAR" / "Resources" / "UI" / "SSLMAR.ui").read_text(encoding="utf-8")
     shown = set(re.findall(r"<string>([^<]+)</string>", panel)) | set(texts)
     names = ("Apply", "Cancel", "Segment metal", "Preview this slice", "Side by side", "Difference", "Swipe", "Dental")
     for name in (*names, "Simulated dental crowns", "Simulated hip prosthesis", "Metal Artifact Reduction (SSLMAR)"):

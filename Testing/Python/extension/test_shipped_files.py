@@ -29,10 +29,10 @@ def test_every_file_is_named(folder, variable, cmake_variables, files_of):
 
 
 def test_the_folders_and_tests_are_added(repository):
-    text = (repository / "CMakeLists.txt").read_text()
+    text = (repository / "CMakeLists.txt").read_text(encoding="utf-8")
     for folder in (*FOLDERS, "Testing"):
         assert f"add_subdirectory({folder})" in text
-    assert "add_subdirectory(Python)" in (repository / "Testing" / "CMakeLists.txt").read_text()
+    assert "add_subdirectory(Python)" in (repository / "Testing" / "CMakeLists.txt").read_text(encoding="utf-8")
 
 
 FIND_SLICER = """
