@@ -295,11 +295,11 @@ def metal_edge_weight(metal_mask):
 
     The slice's metal has sharper edges than any reconstruction on the grid, so that the difference leaves a rim of metal there.
     """
-    from torch.nn.functional import avg_pool2d, max_pool2d
+    from torch.nn.functional import avg_pool2d
 
-    width = 2 * METAL_EDGE_PIXELS + 1
-    near = max_pool2d(metal_mask[:, None].float(), width, stride=1, padding=METAL_EDGE_PIXELS)
-    return avg_pool2d(near, 3, stride=1, padding=1, count_include_pad=False)[:, 0]
+    from .methods.filters import dilated
+
+    return avg_pool2d(dilated(metal_mask, METAL_EDGE_PIXELS)[:, None].float(), 3, stride=1, padding=1, count_include_pad=False)[:, 0]
 
 
 def check_volume(volume_hu) -> numpy.ndarray:

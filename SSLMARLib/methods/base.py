@@ -34,6 +34,11 @@ class MetalAffectedScan:
         return scan
 
     @cached_property
+    def metal_path_cm(self) -> torch.Tensor:
+        """Length of each ray in metal, P of the metal mask, (slices, views, bins)."""
+        return self.projector.project(self.metal_mask.to(self.sinogram.dtype))
+
+    @cached_property
     def uncorrected_image(self) -> torch.Tensor:
         """FBP of the sinogram as it is, (slices, rows, columns) in 1/cm."""
         return self.projector.fbp(self.sinogram)

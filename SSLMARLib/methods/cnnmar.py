@@ -9,7 +9,7 @@ from ..networks.cnnmar import load_cnnmar_network
 from ..sinogram.beam_hardening import metal_beam_hardening_correction
 from ..sinogram.replacement import metal_trace_replacement
 from .base import MetalAffectedScan
-from .nmar import gaussian_smoothing
+from .filters import gaussian_smoothing
 
 SOFT_TISSUE_HU = (-300.0, 300.0)  # this and the next were chosen on the validation patients of the shipped weights
 BORDER_PIXELS = 3  # over so many pixels the uniform tissue gives way to the image, so that no new edges arise
@@ -37,8 +37,7 @@ class CNNMAR:
 
 def network_images(scan: MetalAffectedScan) -> torch.Tensor:
     """Uncorrected, BHC and LI image as the network takes them: (slices, 3, rows, columns) in 1/cm."""
-    path_cm = scan.projector.project(scan.metal_mask.to(scan.sinogram.dtype))
-    hardened = metal_beam_hardening_correction(scan.sinogram, scan.interpolated_sinogram, path_cm, scan.trace)
+    hardened = metal_beam_hardening_correction(scan.sinogram, scan.interpolated_sinogram, scan.metal_path_cm, scan.trace)
     images = (scan.uncorrected_image, scan.projector.fbp(hardened), scan.interpolated_image)
     return torch.stack(images, dim=1)
 

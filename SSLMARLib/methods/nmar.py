@@ -7,6 +7,7 @@ import torch
 from ..ct.attenuation import WATER_ATTENUATION_PER_CM, hu_to_attenuation
 from ..sinogram.normalization import normalized_interpolation
 from .base import MetalAffectedScan
+from .filters import gaussian_smoothing
 
 AIR_BELOW_HU = -500.0
 BONE_ABOVE_HU = 300.0
@@ -36,14 +37,3 @@ def tissue_prior(image: torch.Tensor, metal_mask: torch.Tensor) -> torch.Tensor:
     prior = torch.where(smoothed < hu_to_attenuation(AIR_BELOW_HU), 0.0, prior)
     prior = torch.where(smoothed > hu_to_attenuation(BONE_ABOVE_HU), image, prior)
     return torch.where(metal_mask, WATER_ATTENUATION_PER_CM, prior)
-
-
-def gaussian_smoothing(image: torch.Tensor, sigma_pixels: float) -> torch.Tensor:
-    """Gaussian filter of (slices, rows, columns), edges replicated; the kernel is cut at 3 sigma."""
-    radius = max(1, round(3 * sigma_pixels))
-    offset = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
-    kernel = torch.exp(-0.5 * (offset / sigma_pixels) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = torch.nn.functional.pad(image[:, None], (radius,) * 4, mode="replicate")
-    smoothed = torch.nn.functional.conv2d(padded, kernel.view(1, 1, -1, 1))
-    return torch.nn.functional.conv2d(smoothed, kernel.view(1, 1, 1, -1))[:, 0]

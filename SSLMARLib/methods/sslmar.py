@@ -10,11 +10,11 @@ from ..ct.attenuation import WATER_ATTENUATION_PER_CM
 from ..errors import InputError
 from ..networks.sslmar import SSLMARNetwork, load_sslmar_network
 from ..sinogram.metal_subtraction import metal_subtracted_sinogram
-from ..sinogram.normalization import normalized_interpolation
 from ..sinogram.replacement import metal_trace_replacement
 from .base import MetalAffectedScan
 from .cnnmar import tissue_processing
-from .nmar import gaussian_smoothing, tissue_prior
+from .filters import dilated, gaussian_smoothing
+from .nmar import NMAR
 
 STREAK_PIXELS = (1.5, 6.0)  # standard deviations between whose Gaussian filters streaks show
 NEAR_PIXELS, EDGE_PIXELS = 60, 4  # from metal
@@ -69,7 +69,7 @@ def restore(
     if "metal" in inputs:
         further["metal"] = scan.metal_mask
     if iterations and {"nmar", "measured"} & set(inputs):
-        reference = normalized_sinogram(scan)
+        reference = NMAR().correct(scan)
         further["nmar"] = reference_image = scan.projector.fbp(reference)
     for iteration in range(iterations):
         if iteration:
@@ -101,20 +101,15 @@ def trusted_share(
     def streaks(image):
         return gaussian_smoothing(image, STREAK_PIXELS[0]) - gaussian_smoothing(image, STREAK_PIXELS[1])
 
-    def grown(region, pixels):
-        width = 2 * pixels + 1
-        along_rows = torch.nn.functional.max_pool2d(region[:, None].to(measured.dtype), (1, width), stride=1, padding=(0, pixels))
-        return torch.nn.functional.max_pool2d(along_rows, (width, 1), stride=1, padding=(pixels, 0))[:, 0] > 0
-
     def mean(values, region):
         return (values * region).sum((-2, -1)) / region.sum((-2, -1)).clamp(min=1)
 
     def trust(value, limits):
         return ((limits[1] - value) / (limits[1] - limits[0])).clamp(0, 1)
 
-    near = grown(metal_mask, NEAR_PIXELS) & ~grown(metal_mask, EDGE_PIXELS)
+    near = dilated(metal_mask, NEAR_PIXELS) & ~dilated(metal_mask, EDGE_PIXELS)
     smooth = gaussian_smoothing(unmeasured, STREAK_PIXELS[1] / 2) / WATER_ATTENUATION_PER_CM
-    soft = near & ~grown((smooth < SOFT_TISSUE[0]) | (smooth > SOFT_TISSUE[1]), 2)
+    soft = near & ~dilated((smooth < SOFT_TISSUE[0]) | (smooth > SOFT_TISSUE[1]), 2)
     artifacts, added = streaks(uncorrected - unmeasured), streaks(measured - unmeasured)
     body = near & (smooth > BODY_ABOVE)
     back = mean(artifacts * added, body) / mean(artifacts.square(), body).clamp(min=1e-12)
@@ -140,20 +135,13 @@ def mirrored(scan: MetalAffectedScan) -> MetalAffectedScan:
     return MetalAffectedScan(sinogram, trace, scan.metal_mask.flip(MIRRORED_AXIS), scan.projector)
 
 
-def normalized_sinogram(scan: MetalAffectedScan) -> torch.Tensor:
-    """NMAR's completion of the trace, (slices, views, bins)."""
-    prior = tissue_prior(scan.interpolated_image, scan.metal_mask)
-    return normalized_interpolation(scan.sinogram, scan.projector.project(prior), scan.trace)
-
-
 def measured_image(
     scan: MetalAffectedScan, reference_sinogram: torch.Tensor, data_in_trace: torch.Tensor | None = None
 ) -> torch.Tensor:
     """FBP of `metal_subtracted_sinogram`, (slices, rows, columns) in 1/cm; no gradient goes through it. See `restore`."""
     with torch.no_grad():
         sinogram = scan.sinogram if data_in_trace is None else torch.where(scan.trace, data_in_trace, scan.sinogram)
-        path_cm = scan.projector.project(scan.metal_mask.to(sinogram.dtype))
-        return scan.projector.fbp(metal_subtracted_sinogram(sinogram, reference_sinogram, path_cm, scan.trace))
+        return scan.projector.fbp(metal_subtracted_sinogram(sinogram, reference_sinogram, scan.metal_path_cm, scan.trace))
 
 
 class SSLMAR:
@@ -186,7 +174,7 @@ class SSLMAR:
         if self.flip_averaging:
             restoration = restoration.averaged_with(restore(network, mirrored(scan), iterations))
         if not iterations:
-            return corrected_sinogram(restoration, scan)
+            return restoration.completed_sinogram
         image = restoration.prior_image
         prior = image + TISSUE_SHARE * (tissue_processing(image, scan.metal_mask) - image)
         return replaced_sinogram(prior, scan)

@@ -22,6 +22,15 @@ Progress = Callable[[float, str], None]
 IsCancelled = Callable[[], bool]
 
 
+def computeAndAdd(correction, add, progress: Progress | None, isCancelled: IsCancelled | None, cancelledText: str):
+    """Compute a correction and return the node that add(result) makes of it; `Cancelled` with the text where it came too late
+    to stop the computation. `correction` is one of a volume or of a sequence."""
+    result = correction.compute(progress, isCancelled)
+    if isCancelled is not None and isCancelled():
+        raise Cancelled(cancelledText)
+    return add(result)
+
+
 @dataclass(frozen=True, eq=False)
 class ComputedCorrection:
     """What `Correction.compute` returns: arrays (slices, rows, columns), the library's report, the measures.

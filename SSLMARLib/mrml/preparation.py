@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy
 
-from ..errors import Cancelled, InputError
+from ..errors import InputError
 from ..methods import DEFAULT_METHOD
-from .correction import Correction, IsCancelled, Progress
+from .correction import Correction, IsCancelled, Progress, computeAndAdd
 from .i18n import _
 from .nodes import arrayFromImage, ijkToRas
 from .segmentations import DEFAULT_THRESHOLD_HU, findSegments, metalMaskFromSegmentation, segmentName
@@ -48,10 +48,8 @@ def process(
     :raises MARError: with a sentence for the user; the scene is then as it was before the call.
     """
     correction = prepareCorrection(inputVolume, metalSegmentation, segmentIDs, method, thresholdHu, **options)
-    result = correction.compute(progress, isCancelled)
-    if isCancelled is not None and isCancelled():
-        raise Cancelled(_("The correction was cancelled; no volume was made."))
-    return correction.addToScene(result) if correction.sliceIndex is None else correction.addPreviewToScene(result)
+    add = correction.addToScene if correction.sliceIndex is None else correction.addPreviewToScene
+    return computeAndAdd(correction, add, progress, isCancelled, _("The correction was cancelled; no volume was made."))
 
 
 def prepareCorrection(

@@ -11,7 +11,7 @@ from .._version import __version__
 from ..errors import Cancelled, InputError, NoMetalError
 from ..expected_time import remember_run
 from ..methods import DEFAULT_METHOD
-from .correction import Correction, IsCancelled, Progress, methodTitle
+from .correction import Correction, IsCancelled, Progress, computeAndAdd, methodTitle
 from .i18n import _
 from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, allNodesOrNone, copyDisplay, nodesOfClass, placeBeside, uniqueName
 from .preparation import prepareFrame
@@ -39,10 +39,8 @@ def processSequence(
     :raises MARError: with a sentence for the user; the scene is then as it was before the call.
     """
     correction = prepareSequenceCorrection(sequenceNode, metalSegmentation, segmentIDs, method, thresholdHu, **options)
-    result = correction.compute(progress, isCancelled)
-    if isCancelled is not None and isCancelled():
-        raise Cancelled(_("The correction was cancelled; no sequence was made."))
-    return correction.addToScene(result)
+    text = _("The correction was cancelled; no sequence was made.")
+    return computeAndAdd(correction, correction.addToScene, progress, isCancelled, text)
 
 
 def prepareSequenceCorrection(

@@ -38,7 +38,7 @@ class _Block(nn.Module):
         self.second = BorderedConvolution(outputs, outputs, circular)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        return _activate(self.second(_activate(self.first(values))))
+        return _activated(self.second(_activated(self.first(values), in_place=True)), in_place=True)
 
 
 class _ResidualBlock(nn.Module):
@@ -53,7 +53,7 @@ class _ResidualBlock(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         values = self.widen(values)
-        return values + self.second(_activated(self.first(_activated(values))))
+        return values + self.second(_activated(self.first(_activated(values)), in_place=True))
 
 
 class UNet(nn.Module):
@@ -81,15 +81,13 @@ class UNet(nn.Module):
         residual: bool = False,
     ):
         super().__init__()
-        if isinstance(channels, list | tuple) and channels:
-            levels, widths = len(channels) - 1, list(channels)
-        else:
-            widths = [channels]
-        counts = [("channels", width) for width in widths] + [("stem", stem)] + ([("levels", levels)] if len(widths) == 1 else [])
-        for name, value in counts:
+        are_listed = isinstance(channels, list | tuple)
+        widths = list(channels) if are_listed else [channels]
+        levels = len(widths) - 1 if are_listed else levels
+        for name, value in (*(("channels", width) for width in widths), ("levels", levels), ("stem", stem)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InputError(f"A U-Net of {name} {value!r} cannot be made: give a whole number, 1 or more.")
-        if len(widths) == 1:
+        if not are_listed:
             widths = [channels * min(2**level, WIDEST) for level in range(levels + 1)]
         self.total_stride, self.stem, self.mask_pyramid, self.circular = stem * 2**levels, stem, mask_pyramid, circular
         self.residual = residual
@@ -111,7 +109,7 @@ class UNet(nn.Module):
         pyramid = None if mask is None else nn.functional.avg_pool2d(everything[:, -1:], self.stem)
         with torch.autocast(values.device.type, enabled=False):
             one = self.first(nn.functional.pixel_unshuffle(everything, self.stem))
-        one = self.second(one) if self.residual else _activate(self.second(_activate(one)))
+        one = self.second(one) if self.residual else _activated(self.second(_activated(one, in_place=True)), in_place=True)
         passed = []
         for block in self.encoder:
             passed.append(one)
@@ -143,9 +141,5 @@ class UNet(nn.Module):
         return values
 
 
-def _activated(values: torch.Tensor) -> torch.Tensor:
-    return nn.functional.leaky_relu(values, NEGATIVE_SLOPE)
-
-
-def _activate(values: torch.Tensor) -> torch.Tensor:
-    return nn.functional.leaky_relu(values, NEGATIVE_SLOPE, inplace=True)
+def _activated(values: torch.Tensor, in_place: bool = False) -> torch.Tensor:
+    return nn.functional.leaky_relu(values, NEGATIVE_SLOPE, inplace=in_place)

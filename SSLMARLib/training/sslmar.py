@@ -78,7 +78,7 @@ class SSLMARTask:
         """The weighted sum of the terms, over all slices and both masks of each."""
         images, masks = self._batches(step)
         with torch.no_grad():
-            scan = self._scan(images, masks.flatten(0, 1))  # the first mask of every slice, then the second
+            scan = self.scan_of(images, masks.flatten(0, 1))  # the first mask of every slice, then the second
             reference = scan.uncorrected_image  # of the metal-free sinogram, eq. 6
             data = self.data_in_trace(scan, (TRAINING, step, rank()))
         restoration = restore(self.network, scan, self.iterations, data)
@@ -94,8 +94,7 @@ class SSLMARTask:
         generator = numpy.random.default_rng([self.configuration.seed, SPOILING, *seed])
         masks, shape = to_array(scan.metal_mask), scan.sinogram.shape[1:]
         errors = [DataErrors.draw(generator, mask, shape) for mask in masks]
-        path_cm = self.projector.project(scan.metal_mask.to(scan.sinogram.dtype))
-        return spoiled(scan.sinogram, path_cm, errors, self.projector)
+        return spoiled(scan.sinogram, scan.metal_path_cm, errors, self.projector)
 
     def _terms(self, restoration: Restoration, scan: MetalAffectedScan, reference: torch.Tensor) -> dict[str, torch.Tensor]:
         weights, metal, terms = self.loss_weights, scan.metal_mask, {}
@@ -111,14 +110,14 @@ class SSLMARTask:
             terms["end_to_end"] = end_to_end_loss(corrected, reference, metal)
         return terms
 
-    def _scan(self, images: torch.Tensor, metal: torch.Tensor) -> MetalAffectedScan:
+    def scan_of(self, images: torch.Tensor, metal: torch.Tensor, trace_dilation_bins: int = 0) -> MetalAffectedScan:
         """Sinograms of metal-free images (slices, rows, columns) in 1/cm with the trace of metal that is not in them.
 
         metal: (masks, rows, columns), as many as slices or a multiple of it; the slices are repeated in turn.
         """
         images, metal = (values.to(self.device, non_blocking=True) for values in (images, metal))
         sinogram = self.projector.project(images).repeat(len(metal) // len(images), 1, 1)
-        return MetalAffectedScan(sinogram, metal_trace(metal, self.projector), metal, self.projector)
+        return MetalAffectedScan(sinogram, metal_trace(metal, self.projector, trace_dilation_bins), metal, self.projector)
 
     def validate(self) -> dict[str, float]:
         """RMSE outside metal as a share of LI's, mean over the fixed cases, each image against the FBP of the metal-free sinogram.
@@ -144,7 +143,7 @@ class SSLMARTask:
 
     def _restored_cases(self, which: slice) -> tuple[MetalAffectedScan, dict[str, torch.Tensor]]:
         images, masks = (numpy.stack(parts) for parts in zip(*self._cases[which], strict=True))
-        scan = self._scan(torch.from_numpy(images), torch.from_numpy(masks[:, 0]))
+        scan = self.scan_of(torch.from_numpy(images), torch.from_numpy(masks[:, 0]))
         data = self.data_in_trace(scan, (VALIDATION, which.start))
         autocast, self.network.autocast = self.network.autocast, None
         restoration = restore(self.network, scan, self.iterations, data)

@@ -10,9 +10,8 @@ import torch
 
 from ..ct.attenuation import WATER_ATTENUATION_PER_CM
 from ..errors import InputError
-from ..methods.base import MetalAffectedScan
-from ..methods.sslmar import measured_image, normalized_sinogram
-from ..sinogram.trace import metal_trace
+from ..methods.nmar import NMAR
+from ..methods.sslmar import measured_image
 from .configuration import TrainingConfiguration
 from .pair_file import draw_patches, make_pairs
 from .sslmar import SPOILING, TRAINING, SSLMARTask
@@ -78,17 +77,15 @@ class SSLMARImageTask(SSLMARTask):
 
     def _some_pairs(self, numbers: range) -> numpy.ndarray:
         images, masks = (numpy.stack(parts) for parts in zip(*map(self.pairs.sample, numbers), strict=True))
-        images, metal = torch.from_numpy(images).to(self.device), torch.from_numpy(masks[:, 0]).to(self.device)
         wider = numpy.random.default_rng([self.configuration.seed, SPOILING, numbers[0]]).random() < WIDER_TRACE_SHARE
-        trace = metal_trace(metal, self.projector, int(wider))
-        scan = MetalAffectedScan(self.projector.project(images), trace, metal, self.projector)
-        completed = normalized_sinogram(scan)
+        scan = self.scan_of(torch.from_numpy(images), torch.from_numpy(masks[:, 0]), int(wider))
+        completed = NMAR().correct(scan)
         data = self.data_in_trace(scan, (TRAINING, numbers[0]))
         channels = [
             scan.interpolated_image,
             self.projector.fbp(completed),
             measured_image(scan, completed, data),
             scan.uncorrected_image,
-            metal.to(images.dtype),
+            scan.metal_mask.to(scan.sinogram.dtype),
         ]
         return torch.stack(channels, dim=1).clamp(-60, 60).cpu().numpy().astype(numpy.float16)

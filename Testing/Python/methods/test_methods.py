@@ -8,7 +8,8 @@ import torch
 from SSLMARLib.errors import InputError
 from SSLMARLib.methods import available_methods, get_method
 from SSLMARLib.methods.base import MetalAffectedScan
-from SSLMARLib.methods.nmar import gaussian_smoothing, tissue_prior
+from SSLMARLib.methods.filters import gaussian_smoothing
+from SSLMARLib.methods.nmar import tissue_prior
 from SSLMARLib.sinogram import metal_trace
 
 HU_PER_CM = 1000 / 0.192

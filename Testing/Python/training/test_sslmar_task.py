@@ -136,8 +136,8 @@ def test_a_perfect_completion_has_no_loss(make_sslmar_configuration, monkeypatch
     """The pair of masks is one of ONE sinogram, and the reference is its FBP."""
     task = SSLMARTask(make_sslmar_configuration(loss_weights={"end_to_end": 1}))
     scans = []
-    original = task._scan
-    monkeypatch.setattr(task, "_scan", lambda images, metal: scans.append(original(images, metal)) or scans[-1])
+    original = task.scan_of
+    monkeypatch.setattr(task, "scan_of", lambda images, metal: scans.append(original(images, metal)) or scans[-1])
     monkeypatch.setattr(task.network, "complete", lambda interpolated, trace: scans[-1].sinogram)
     task.loss(0)
     assert {name for name, value in task.terms.items() if float(value) == 0.0} == {"completion", "consistency", "refinement"}
