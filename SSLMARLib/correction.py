@@ -1,6 +1,6 @@
 """The main job: a volume with metal goes in, a corrected volume comes out, slice by slice in the volume's own planes.
 
-    slices with metal -> attenuation -> P -> trace -> method -> FBP of the difference -> added to the slice
+    slices with metal -> attenuation -> P -> trace -> method -> FBP of the difference -> its part above the noise added to the slice
 
 No scanner hands out its sinograms, so the slices are forward-projected (Yu et al., section III-E).
 """
@@ -17,7 +17,7 @@ from functools import partial
 import numpy
 
 from ._version import __version__
-from .ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
+from .ct.attenuation import WATER_ATTENUATION_PER_CM, attenuation_difference_to_hu, hu_to_attenuation
 from .ct.padding import padding_mask
 from .ct.segmentation import DEFAULT_PEAK_HU, DEFAULT_SMALLEST_COMPONENT_MM3, DEFAULT_THRESHOLD_HU, segment_metal
 from .device import choose_device_and_say, free_unused_memory, is_out_of_memory, to_array, to_tensor
@@ -31,6 +31,7 @@ SLICES_PER_BATCH = {"cpu": 8, "cuda": 16}  # of a method that does not say (see 
 LARGEST_METAL_SHARE = 0.5  # of a slice; the largest hip endoprostheses cover some percent
 HIGHEST_HU = 1e6  # a hundred times the brightest metal of scanners with an extended scale: beyond it are no Hounsfield units
 METAL_EDGE_PIXELS = 2  # of the projector's grid: see metal_edge_weight
+SMALL_CHANGE_HU, SMALL_CHANGE_PIXELS = 8.0, 10.0  # see without_small_changes
 LOWEST_HU = -1024.0  # a correction makes nothing darker than a scanner can store
 
 
@@ -269,7 +270,7 @@ class _SliceRun:
             )
             self.check_cancelled()
             reconstruction = self.projector.fbp(self.method.correct(scan))
-            difference = self.grid.from_grid(reconstruction - scan.uncorrected_image)
+            difference = self.grid.from_grid(without_small_changes(reconstruction - scan.uncorrected_image))
             edge = self.grid.from_grid(metal_edge_weight(scan.metal_mask)).clamp(0, 1)
             result = slices + difference
             result += edge * (self.grid.from_grid(reconstruction) - result)
@@ -300,6 +301,20 @@ def metal_edge_weight(metal_mask):
     from .methods.filters import dilated
 
     return avg_pool2d(dilated(metal_mask, METAL_EDGE_PIXELS)[:, None].float(), 3, stride=1, padding=1, count_include_pad=False)[:, 0]
+
+
+def without_small_changes(difference):
+    """A correction with its part below the noise taken out, as a Wiener filter would; both (slices, rows, columns) in 1/cm.
+
+    Where its root mean square v within SMALL_CHANGE_PIXELS (sigma of a Gaussian) is far below SMALL_CHANGE_HU, the slice stays as it
+    is: a filled trace spreads faint rays over the whole body, which cure nothing. The factor is v^2 / (v^2 + SMALL_CHANGE_HU^2).
+    Simulated development slices come nearer to their truth with it, by every method.
+    """
+    from .methods.filters import gaussian_smoothing
+
+    mean_square = gaussian_smoothing(difference.square(), SMALL_CHANGE_PIXELS)
+    small = SMALL_CHANGE_HU / 1000 * WATER_ATTENUATION_PER_CM
+    return difference * mean_square / (mean_square + small**2)
 
 
 def check_volume(volume_hu) -> numpy.ndarray:

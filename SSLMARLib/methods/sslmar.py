@@ -9,7 +9,7 @@ import torch
 from ..ct.attenuation import WATER_ATTENUATION_PER_CM
 from ..errors import InputError
 from ..networks.sslmar import SSLMARNetwork, load_sslmar_network
-from ..sinogram.metal_subtraction import metal_subtracted_sinogram
+from ..sinogram.metal_subtraction import metal_subtracted_sinogram, outline_projections
 from ..sinogram.replacement import metal_trace_replacement
 from .base import MetalAffectedScan
 from .cnnmar import tissue_processing
@@ -140,8 +140,13 @@ def measured_image(
 ) -> torch.Tensor:
     """FBP of `metal_subtracted_sinogram`, (slices, rows, columns) in 1/cm; no gradient goes through it. See `restore`."""
     with torch.no_grad():
-        sinogram = scan.sinogram if data_in_trace is None else torch.where(scan.trace, data_in_trace, scan.sinogram)
-        return scan.projector.fbp(metal_subtracted_sinogram(sinogram, reference_sinogram, scan.metal_path_cm, scan.trace))
+        sinogram, image = scan.sinogram, scan.uncorrected_image
+        if data_in_trace is not None:
+            sinogram = torch.where(scan.trace, data_in_trace, scan.sinogram)
+            image = scan.projector.fbp(sinogram)
+        outline = outline_projections(scan.metal_mask, image, scan.projector)
+        subtracted = metal_subtracted_sinogram(sinogram, reference_sinogram, scan.metal_path_cm, scan.trace, outline)
+        return scan.projector.fbp(subtracted)
 
 
 class SSLMAR:

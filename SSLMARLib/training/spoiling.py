@@ -24,6 +24,8 @@ OUTLINE_SHIFT_PIXELS, OUTLINE_LEVEL_PIXELS, OUTLINE_RIPPLE = 0.3, 0.6, 1.5  # st
 OUTLINE_PER_CM = 0.7  # standard deviation of what a wrongly drawn centimeter adds
 WAVE_SIZE, WAVE_TURNS = 0.015, (3.0, 8.0)  # a sine of the path: no polynomial of third degree
 DRIFT_SIZE = 0.01  # changes slowly from view to view, as scatter does
+RIPPLE_SHARE = 0.5  # of the slices have an error that changes from view to view, as a spiral's metal that ends within the slice
+RIPPLE_SIZE, RIPPLE_VIEWS = 0.05, (1.5, 25.0)  # standard deviation, and the sigma of the Gaussian that smooths it
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class DataErrors:
     """The random errors of one slice; a function of the generator's state and the mask alone.
 
     noise: (views, bins) standard normal. photons, noise_per_cm: see PHOTONS and NOISE_PER_CM. outline: (rows, columns) image in
-    1/cm, what wrongly drawn metal adds. wave, drift: (size, turns or periods, phase).
+    1/cm, what wrongly drawn metal adds. wave, drift: (size, turns or periods, phase). ripple: (views,), which the path in metal
+    enters by its power ripple_power.
     """
 
     noise: torch.Tensor
@@ -40,6 +43,8 @@ class DataErrors:
     outline: torch.Tensor
     wave: tuple[float, float, float]
     drift: tuple[float, int, float]
+    ripple: torch.Tensor
+    ripple_power: float
 
     @classmethod
     def draw(cls, generator: numpy.random.Generator, metal_mask: numpy.ndarray, sinogram_shape: tuple[int, int]) -> DataErrors:
@@ -53,6 +58,8 @@ class DataErrors:
             outline=torch.from_numpy(severity * _outline_error(generator, metal_mask)).float(),
             wave=(severity * abs(generator.normal(0, WAVE_SIZE)), generator.uniform(*WAVE_TURNS), generator.uniform(0, 2 * math.pi)),
             drift=(severity * abs(generator.normal(0, DRIFT_SIZE)), int(generator.integers(1, 4)), generator.uniform(0, 2 * math.pi)),
+            ripple=torch.from_numpy(_ripple(generator, sinogram_shape[0])).float(),
+            ripple_power=generator.uniform(0, 1),
         )
 
 
@@ -72,8 +79,21 @@ def spoiled(
         size, turns, phase = one.wave
         change = change + size * torch.sin(turns * share[number] + phase)
         size, periods, phase = one.drift
-        changes.append(change + size * torch.cos(periods * turn + phase) * share[number])
+        change = change + size * torch.cos(periods * turn + phase) * share[number]
+        ripple = one.ripple.to(device, dtype)[:, None]
+        changes.append(change + torch.where(share[number] > 0, ripple * share[number] ** one.ripple_power, 0))
     return result + torch.stack(changes)
+
+
+def _ripple(generator: numpy.random.Generator, views: int) -> numpy.ndarray:
+    """A random function of the view, with no mean; mostly no larger than a few times RIPPLE_SIZE. (views,)"""
+    from scipy import ndimage
+
+    size = abs(generator.normal(0, RIPPLE_SIZE)) * (generator.random() < RIPPLE_SHARE)
+    smooth_views = math.exp(generator.uniform(*numpy.log(RIPPLE_VIEWS)))
+    ripple = ndimage.gaussian_filter1d(generator.standard_normal(views), smooth_views, mode="wrap")
+    ripple = ripple - ripple.mean()
+    return size * ripple / ripple.std()
 
 
 def _outline_error(generator: numpy.random.Generator, metal_mask: numpy.ndarray) -> numpy.ndarray:

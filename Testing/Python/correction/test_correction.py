@@ -9,7 +9,9 @@ import pytest
 
 import SSLMARLib
 from SSLMARLib import correction
+from SSLMARLib.ct.attenuation import WATER_ATTENUATION_PER_CM
 from SSLMARLib.errors import Cancelled, InputError
+from SSLMARLib.evaluation.no_reference import measuring_regions
 
 SPACING_MM = (3.0, 3.0, 3.0)
 
@@ -222,7 +224,7 @@ def test_the_dental_scan(shared):
     }
     mask = results["nmar"].metal_mask
     with_metal = mask.any(axis=(1, 2))
-    from SSLMARLib.evaluation.no_reference import measuring_regions, streak_amplitude_hu
+    from SSLMARLib.evaluation.no_reference import streak_amplitude_hu
 
     slice_ = 14  # the strongest streaks
     spacing_mm = volume.spacing_mm[1:]
@@ -261,3 +263,31 @@ def test_the_reconstruction_counts_alone_on_metal_and_fades():
     mask[0, 18:22, 18:22] = True
     weight = correction.metal_edge_weight(mask)[0]
     assert (weight[mask[0]] == 1).all() and weight[20, 23] > 0.6 and 0 < weight[20, 24] < 1 and weight[20, 26] == 0
+
+
+def test_faint_changes_are_left_away_and_strong_ones_stay():
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    water = WATER_ATTENUATION_PER_CM
+    noise = torch.randn(1, 200, 200, generator=generator)
+    for size_hu, least, most in ((1.0, 0.0, 0.03), (8.0, 0.4, 0.6), (200.0, 0.99, 1.0)):
+        change = noise * size_hu / 1000 * water
+        kept = correction.without_small_changes(change)
+        share = (kept / change)[0, 40:-40, 40:-40]
+        assert least <= float(share.min()) and float(share.max()) <= most
+
+
+def test_body_far_from_metal_changes_less_and_comes_nearer_to_the_truth(make_scan, monkeypatch):
+    options = {"dtype": numpy.float32, "shape": (1, 512, 512), "spacing_mm": (3.0, 0.75, 0.75)}
+    (volume, mask), (truth, _) = make_scan(**options), make_scan(**options, metal=(9.0, 9.0))
+    far = measuring_regions(volume[0], mask[0], options["spacing_mm"][1:]).far
+
+    def change_and_error_hu():
+        result = SSLMARLib.reduce_metal_artifacts(volume, options["spacing_mm"], mask, "nmar").volume_hu
+        return float(numpy.abs(result - volume)[0][far].mean()), float(numpy.sqrt(((result - truth)[0][far] ** 2).mean()))
+
+    change, error = change_and_error_hu()
+    monkeypatch.setattr(correction, "without_small_changes", lambda difference: difference)
+    whole_change, whole_error = change_and_error_hu()
+    assert far.sum() > 1000 and change < 0.9 * whole_change and error <= whole_error
