@@ -22,6 +22,7 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> int:
+    from contextlib import nullcontext
     from dataclasses import replace
 
     from ..errors import InputError, import_torch
@@ -37,11 +38,12 @@ def run(arguments) -> int:
         raise InputError(f"{configuration.output} has a checkpoint: give --resume to go on, or remove the folder to start anew.")
     from importlib import import_module
 
+    from ..training.checkpoints import alone_in
     from ..training.distributed import process_group, processes, rank
     from ..training.trainer import train
 
     file, name, in_several_processes = TASKS[configuration.network]
-    with process_group(configuration.device):
+    with process_group(configuration.device), alone_in(configuration.output) if rank() == 0 else nullcontext():
         if processes() > 1 and not in_several_processes:
             raise InputError(f"The network {configuration.network!r} is trained by one process: start it without torchrun.")
         if rank() > 0:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,6 +14,24 @@ from ..errors import InputError
 from ..files import write_complete
 
 NAME = "checkpoint.safetensors"
+LOCK_NAME = "training.lock"
+
+
+@contextmanager
+def alone_in(folder: str | Path) -> Iterator[None]:
+    """A training's own time in its output folder; the system ends it with the process, however that ends.
+
+    Raises InputError where another training is at work there.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / LOCK_NAME, timeout=0):
+            yield
+    except Timeout as error:
+        raise InputError(f"Another training writes to {folder}: wait for its end, or give another output.") from error
 
 
 def save_checkpoint(folder: Path, step: int, network: torch.nn.Module, optimizer: torch.optim.Optimizer, facts: dict) -> None:

@@ -106,7 +106,7 @@ class CNNMARTask:
         self.description = {
             "network": self.network.options,
             "training_patients": len(numpy.unique(training.patients)),
-            "validation_patients": sorted(numpy.unique(validation.patients).tolist()),
+            "validation_patients": len(numpy.unique(validation.patients)),
             "training_slices": len(training),
         }
         output = Path(configuration.output)

@@ -63,7 +63,7 @@ class SSLMARTask:
             "network": self.network.options,
             "iterations": self.iterations,
             "training_patients": len(numpy.unique(training.patients)),
-            "validation_patients": sorted(numpy.unique(validation.patients).tolist()),
+            "validation_patients": len(numpy.unique(validation.patients)),
             "training_slices": len(training),
         }
         self.terms: dict[str, torch.Tensor] = {}  # of the last step's loss, before they are weighted

@@ -66,9 +66,9 @@ def train(
     output.mkdir(parents=True, exist_ok=True)
     optimizer = torch.optim.Adam(task.network.parameters(), lr=configuration.learning_rate, betas=configuration.adam_betas)
     found = load_checkpoint(output, task.network, optimizer) if resume else None
+    step, facts = found if found else (0, {"best_score": math.inf, "seconds": 0.0, "recent_losses": [], "started_from": {}})
     if start_from is not None and not found:
-        _start_from(task, start_from)
-    step, facts = found if found else (0, {"best_score": math.inf, "seconds": 0.0, "recent_losses": []})
+        facts["started_from"] = _start_from(task, start_from)
     weights = output / f"{configuration.network}.safetensors"
     writes = rank() == 0
     monitor = Monitor(configuration, step) if writes else None
@@ -119,13 +119,14 @@ def train(
     return weights
 
 
-def _start_from(task: Task, start_from: str | Path) -> None:
+def _start_from(task: Task, start_from: str | Path) -> dict[str, str]:
+    """Put the weights into the task's network; returns what the description of all later weights says of them."""
     tensors, description = load_weights(start_from)
     try:
         task.network.load_state_dict(tensors)
     except RuntimeError as error:
         raise InputError(f"The weights {start_from} are of another network than network_options says: give its own.") from error
-    task.description = {**task.description, "started_from_sha256": description["sha256"]}
+    return {"started_from_sha256": description["sha256"]}
 
 
 def learning_rate(step: int, configuration: TrainingConfiguration) -> float:
@@ -157,10 +158,12 @@ def _validate(task, configuration, step, facts, weights: Path, monitor: Monitor)
     logger.info("%s", line)
     if figures["score"] < facts["best_score"]:
         facts["best_score"] = figures["score"]
-        # names of folders on the training machine are nobody's business
+        # names of patients, and of folders and files of the training's machine, are nobody's business
         named = {**configuration.to_dict(), "data": Path(configuration.data).name, "output": Path(configuration.output).name}
+        named["leave_out"] = len(configuration.leave_out)
         description = {
             **task.description,
+            **facts.get("started_from", {}),
             "configuration": named,
             "step": step,
             "seconds": facts["seconds"],

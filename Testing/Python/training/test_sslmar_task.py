@@ -14,6 +14,7 @@ from SSLMARLib.errors import Cancelled, InputError
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.networks.weights import load_weights
+from SSLMARLib.training.checkpoints import alone_in
 from SSLMARLib.training.sslmar import SSLMARTask
 from SSLMARLib.training.trainer import train
 
@@ -45,7 +46,7 @@ def test_a_tiny_training_lowers_the_validation_score(make_sslmar_configuration, 
     # what was written is what corrects
     _, description = load_weights(path)
     assert path.name == "sslmar.safetensors" and description["iterations"] == 1
-    assert description["training_patients"] + len(description["validation_patients"]) == 5
+    assert description["training_patients"] + description["validation_patients"] == 5
     assert str(tmp_path) not in path.with_suffix(".json").read_text()
     mask = torch.zeros(1, 64, 64, dtype=torch.bool)
     mask[:, 28:33, 30:34] = True
@@ -100,8 +101,26 @@ def test_a_checkpoint_comes_before_the_weights_to_start_from(make_sslmar_configu
     whole = make_sslmar_configuration("whole", steps=3)
     path = train(SSLMARTask(whole), whole)
     again = SSLMARTask(whole)
-    train(again, whole, resume=True, start_from=path)
-    assert "started_from_sha256" not in again.description
+    _, description = load_weights(train(again, whole, resume=True, start_from=path))
+    assert "started_from_sha256" not in description
+
+
+def test_a_resumed_training_knows_what_it_started_from(make_sslmar_configuration):
+    first = make_sslmar_configuration("first", steps=2, validate_every=1)
+    path = train(SSLMARTask(first), first)
+    expected = load_weights(path)[1]["sha256"]
+    second = make_sslmar_configuration("second", steps=1, checkpoint_every=1)
+    train(SSLMARTask(second), second, start_from=path)
+    longer = make_sslmar_configuration("second", steps=40, learning_rate=1e-2, validate_every=20)
+    _, description = load_weights(train(SSLMARTask(longer), longer, resume=True))
+    assert description["step"] > 1 and description["started_from_sha256"] == expected
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path):
+    with alone_in(tmp_path), pytest.raises(InputError, match="Another training writes to"), alone_in(tmp_path):
+        pass
+    with alone_in(tmp_path):  # the first one is over
+        pass
 
 
 ROWS = {  # of the ablation, the paper's Table I and the end-to-end term
