@@ -2,7 +2,8 @@
 
     python Testing/Benchmarks/real_metal.py PICTURE.png [--methods nmar cnnmar sslmar]        (needs ../shared/data)
 
-Three slices of a scan with a filling, and two of one with a filling and a chest port. The picture shows real patients: it stays with you.
+All slices with metal of a scan with a filling, and of one with a filling and a chest port. The picture shows of each scan the slice
+with the strongest streaks, and what the last method changed in it.
 """
 
 from __future__ import annotations
@@ -19,25 +20,41 @@ from SSLMARLib.ct.segmentation import segment_metal
 from SSLMARLib.evaluation.no_reference import measuring_regions, streak_amplitude_hu
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "realmetal"
-SLICES = {  # slice indices, or shares of the slices with metal
-    "realmetal_tcga_thca_e3_a3e5_dental": [12, 14, 16],
-    "realmetal_acrin_001_dental_port": [0.25, 0.75],
-}
-HALF_WIDTH_PIXELS = 130
+SCANS = {"filling": "realmetal_tcga_thca_e3_a3e5_dental", "filling and port": "realmetal_acrin_001_dental_port"}
+HALF_WIDTH_PIXELS = 110
 
 
-def corrected_slices(methods):
-    """(name, metal mask, spacing in mm, {method: slice in HU}) of each slice; "before" is the scan itself."""
-    for name, chosen in SLICES.items():
-        volume = read_volume(DATA / f"{name}.nii.gz")
-        mask = segment_metal(volume.voxels_hu, volume.spacing_mm)
-        with_metal = numpy.flatnonzero(mask.any(axis=(1, 2)))
-        indices = [with_metal[int(one * len(with_metal))] if one < 1 else one for one in chosen]
-        slices = {"before": volume.voxels_hu[indices]}
-        for method in methods:
-            slices[method] = reduce_metal_artifacts(slices["before"], volume.spacing_mm, mask[indices], method).volume_hu
-        for number, index in enumerate(indices):
-            yield f"{name} {index + 1}", mask[index], volume.spacing_mm[1:], {title: one[number] for title, one in slices.items()}
+def measured_scan(volume, mask, methods):
+    """({title: corrected slices in HU}, {title: (slices, 2) streak amplitude near metal and change far from it in HU}, slice indices)."""
+    indices = numpy.flatnonzero(mask.any(axis=(1, 2)))
+    before = volume.voxels_hu[indices]
+    slices = {"before": before}
+    for method in methods:
+        slices[method] = reduce_metal_artifacts(before, volume.spacing_mm, mask[indices], method).volume_hu
+    spacing_mm = volume.spacing_mm[1:]
+    regions = [measuring_regions(image, metal, spacing_mm) for image, metal in zip(before, mask[indices], strict=True)]
+    figures = {}
+    for title, images in slices.items():
+        streaks = [streak_amplitude_hu(image, one.near, spacing_mm) for image, one in zip(images, regions, strict=True)]
+        changes = numpy.abs(images.astype(float) - before)
+        change = [image[one.far].mean() if one.far.any() else numpy.nan for image, one in zip(changes, regions, strict=True)]
+        figures[title] = numpy.array([streaks, change], dtype=float).T
+    return slices, figures, indices
+
+
+def show(row, slices, figures, metal, number) -> None:
+    """One row of the picture: every method, then the last one's change."""
+    last = list(slices)[-1]
+    middle = numpy.argwhere(metal).mean(axis=0).astype(int)
+    window = tuple(slice(max(0, one - HALF_WIDTH_PIXELS), one + HALF_WIDTH_PIXELS) for one in middle)
+    for (title, images), axis in zip(slices.items(), row, strict=False):
+        axis.imshow(images[number][window], cmap="gray", vmin=-200, vmax=400)
+        axis.set_title(f"{title}, streaks {figures[title][number, 0]:.0f} HU", fontsize=11)
+    change = slices[last][number].astype(float) - slices["before"][number]
+    row[-1].imshow(change[window], cmap="gray", vmin=-200, vmax=200)
+    row[-1].set_title(f"{last} - before", fontsize=11)
+    for axis in row:
+        axis.axis("off")
 
 
 def main() -> None:
@@ -48,28 +65,24 @@ def main() -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows = list(corrected_slices(arguments.methods))
-    titles = ["before", *arguments.methods]
-    figure, axes = pyplot.subplots(len(rows), len(titles), figsize=(4 * len(titles), 4 * len(rows)), squeeze=False)
-    figures = {title: [] for title in titles}
-    for (name, mask, spacing_mm, slices), row in zip(rows, axes, strict=True):
-        regions = measuring_regions(slices["before"], mask, spacing_mm)
-        middle = numpy.argwhere(mask).mean(axis=0).astype(int)
-        window = tuple(slice(max(0, one - HALF_WIDTH_PIXELS), one + HALF_WIDTH_PIXELS) for one in middle)
-        for title, axis in zip(titles, row, strict=True):
-            streaks = streak_amplitude_hu(slices[title], regions.near, spacing_mm)
-            change = numpy.abs(slices[title].astype(float) - slices["before"])[regions.far].mean()
-            figures[title].append((streaks, change))
-            axis.imshow(slices[title][window], cmap="gray", vmin=-200, vmax=400)
-            axis.set_title(f"{title} {streaks:.1f} HU")
-            axis.axis("off")
-        print(name, *(f"{title} {figures[title][-1][0]:.1f}/{figures[title][-1][1]:.2f}" for title in titles))
-    print("| method | streak amplitude near metal (HU) | mean absolute change far from metal (HU) |\n|---|---|---|")
-    for title, values in figures.items():
-        streaks, change = numpy.mean(values, axis=0)
-        print(f"| {title} | {streaks:.1f} | {change:.1f} |")
+    count = len(arguments.methods) + 2
+    figure, axes = pyplot.subplots(len(SCANS), count, figsize=(3.3 * count, 3.5 * len(SCANS)), squeeze=False)
+    rows = []
+    for (scan, name), row in zip(SCANS.items(), axes, strict=True):
+        volume = read_volume(DATA / f"{name}.nii.gz")
+        mask = segment_metal(volume.voxels_hu, volume.spacing_mm)
+        slices, figures, indices = measured_scan(volume, mask, arguments.methods)
+        for number, index in enumerate(indices):
+            print(scan, index + 1, *(f"{title} {values[number, 0]:.1f}/{values[number, 1]:.2f}" for title, values in figures.items()))
+        strongest = int(figures["before"][:, 0].argmax())
+        show(row, slices, figures, mask[indices[strongest]], strongest)
+        for title, values in figures.items():
+            streaks, change = numpy.nanmean(values, axis=0)
+            rows.append(f"| {scan}, {len(indices)} slices | {title} | {streaks:.1f} | {change:.1f} |")
+    print("| scan | method | streak amplitude near metal (HU) | mean absolute change far from metal (HU) |\n|---|---|---|---|")
+    print("\n".join(rows))
     figure.tight_layout()
-    figure.savefig(arguments.picture, dpi=50)
+    figure.savefig(arguments.picture, dpi=60)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,13 @@ import torch
 
 from SSLMARLib.errors import InputError
 from SSLMARLib.methods.base import MetalAffectedScan
-from SSLMARLib.sinogram.metal_subtraction import RIDGE, TRUST_PER_CM, metal_subtracted_sinogram, rays_inside_metal
+from SSLMARLib.sinogram.metal_subtraction import (
+    RIDGE,
+    TRUST_PER_CM,
+    metal_subtracted_sinogram,
+    outline_projections,
+    rays_inside_metal,
+)
 
 
 @pytest.fixture
@@ -76,6 +82,45 @@ def test_other_shapes_are_refused(rays):
         metal_subtracted_sinogram(anatomy, reference[:1], path_cm, trace)
     with pytest.raises(InputError, match="must have one shape"):
         metal_subtracted_sinogram(anatomy[0], reference[0], path_cm[0], trace[0])
+
+
+def disk(row, column, radius):
+    rows, columns = torch.meshgrid(torch.arange(416) - 207.5, torch.arange(416) - 207.5, indexing="ij")
+    return torch.hypot(rows - row, columns - column) < radius
+
+
+@pytest.mark.parametrize(
+    "metal, drawn, left",
+    [
+        (disk(3, -5, 8.2), disk(3, -5, 7.2), 0.85),
+        (disk(3, -5, 7.2), disk(3, -5, 8.2), 0.33),
+        (disk(3, -5, 8.2), disk(3.5, -4.6, 8.2), 0.33),
+        (disk(3, -5, 8.2) + 1.0 * disk(1, -6, 4.2), disk(3, -5, 8.2), 0.33),
+    ],
+    ids=["drawn too small", "drawn too large", "drawn aside", "not the same everywhere"],
+)
+def test_a_wrong_outline_drops_out_too(projector, metal, drawn, left):
+    """Metal of 2 / cm: with the outline's terms so much of the error without them is left, at most."""
+    metal, body = 2.0 * metal.float()[None], 0.19 * disk(0, 0, 150).float()[None]
+    anatomy, sinogram = projector.project(body), projector.project(body + metal)
+    path_cm = projector.project(drawn.float()[None])
+    trace = projector.project(metal) > 0
+    used = rays_inside_metal(path_cm, trace)
+    image = projector.fbp(sinogram)
+    outline = outline_projections(drawn[None], image, projector)
+    assert len(outline) == 5 and all(term.shape == sinogram.shape for term in outline)
+    plain, better = (metal_subtracted_sinogram(sinogram, anatomy, path_cm, trace, terms) for terms in ((), outline))
+    errors = [float((one - anatomy)[used].square().mean().sqrt()) for one in (plain, better)]
+    assert errors[0] > 0.005 and errors[1] < left * errors[0]
+
+
+def test_linear_terms_drop_out(rays):
+    anatomy, reference, path_cm, trace = rays
+    extra = torch.rand(2, 16, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found, without = (metal_subtracted_sinogram(one, reference, path_cm, trace, [extra]) for one in (anatomy + 2 * extra * trace, anatomy))
+    torch.testing.assert_close(found, without, atol=1e-3, rtol=0)
+    with pytest.raises(InputError, match="must have one shape"):
+        metal_subtracted_sinogram(anatomy, reference, path_cm, trace, [extra[:1]])
 
 
 def test_a_polychromatic_scan_gains(projector):

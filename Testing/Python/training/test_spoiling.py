@@ -31,7 +31,12 @@ def draw(mask, seed=0):
 def silent(errors):
     """Without any of the errors."""
     return replace(
-        errors, noise=torch.zeros(SHAPE), outline=torch.zeros_like(errors.outline), wave=(0.0, 5.0, 0.0), drift=(0.0, 1, 0.0)
+        errors,
+        noise=torch.zeros(SHAPE),
+        outline=torch.zeros_like(errors.outline),
+        wave=(0.0, 5.0, 0.0),
+        drift=(0.0, 1, 0.0),
+        ripple=torch.zeros(SHAPE[0]),
     )
 
 
@@ -65,6 +70,18 @@ def test_wave_and_drift_follow_the_path(mask, path_cm, small_projector):
     torch.testing.assert_close(wave, 0.02 * torch.sin(5 * path_cm / path_cm.max()))
     drift = spoiled(sinogram, path_cm, [replace(silent(draw(mask)), drift=(0.02, 2, 0.0))], small_projector)
     assert float(drift[path_cm == 0].abs().max()) == 0 and 0.005 < float(drift.abs().max()) <= 0.02
+
+
+def test_a_ripple_goes_from_view_to_view_in_metal_alone(mask, path_cm, small_projector):
+    ripple, share = torch.randn(SHAPE[0]), path_cm / path_cm.max()
+    for power, profile in ((0.0, (path_cm > 0).float()), (1.0, share)):
+        errors = replace(silent(draw(mask)), ripple=ripple, ripple_power=power)
+        found = spoiled(torch.zeros(1, *SHAPE), path_cm, [errors], small_projector)
+        torch.testing.assert_close(found, ripple[:, None] * profile)
+    drawn = [draw(mask, seed).ripple.numpy() for seed in range(60)]
+    some = [one for one in drawn if one.any()]
+    assert 0.3 < len(some) / len(drawn) < 0.7
+    assert max(abs(one.mean()) for one in some) < 1e-6 and 0.02 < numpy.mean([one.std() for one in some]) < 0.06
 
 
 def test_the_outline_is_wrong_near_the_outline_only(mask):
