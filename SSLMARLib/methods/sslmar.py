@@ -18,8 +18,8 @@ from .nmar import NMAR
 
 STREAK_PIXELS = (1.5, 6.0)  # standard deviations between whose Gaussian filters streaks show
 NEAR_PIXELS, EDGE_PIXELS = 60, 4  # from metal
-BODY_ABOVE, SOFT_TISSUE = 0.5, (0.85, 1.12)  # in units of water's attenuation
-ARTIFACTS_BACK, ROUGHER = (0.4, 0.55), (1.15, 1.4)  # see `trusted_share`
+SOFT_TISSUE = (0.85, 1.12)  # in units of water's attenuation
+ROUGHER, ARTIFACTS_BACK = (1.2, 1.4), (0.25, 0.35)  # trusted and not; see `trusted_share`
 TISSUE_SHARE = 0.5  # of the prior is its `tissue_processing`; chosen on simulated development scans
 MIRRORED_AXIS = -2  # x to -x: the sinogram of the mirrored image is the sinogram with both axes reversed
 
@@ -52,14 +52,18 @@ class Restoration:
 
 
 def restore(
-    network: SSLMARNetwork, scan: MetalAffectedScan, iterations: int = 1, data_in_trace: torch.Tensor | None = None
+    network: SSLMARNetwork,
+    scan: MetalAffectedScan,
+    iterations: int = 1,
+    data_in_trace: torch.Tensor | None = None,
+    measured_share: torch.Tensor | None = None,
 ) -> Restoration:
     """SinoNet, FBP, ImgNet; with more `iterations` also P, metal trace replacement, FBP and the same ImgNet again; with 0 SinoNet alone.
 
     Of the sinogram inside the trace only the image "measured" reads, where ImgNet has that further input: what
     `metal_subtracted_sinogram` leaves of it, relative to NMAR in the first iteration and to the replaced sinogram later, as far as
-    it can be trusted. data_in_trace: (slices, views, bins) read there in place of the scan's own, and trusted, as a training does.
-    Raises InputError for fewer than 0 iterations.
+    it can be trusted. A training gives both: data_in_trace, (slices, views, bins), is read there in place of the scan's own, and
+    measured_share, (slices,) from 0 to 1, is what of it is trusted. Raises InputError for fewer than 0 iterations.
     """
     if iterations < 0:
         raise InputError(f"SSLMAR cannot be iterated {iterations} times: give 0, 1, 2, ...")
@@ -76,11 +80,12 @@ def restore(
             reference = replaced_sinogram(image, scan)
             image = reference_image = scan.projector.fbp(reference)
         if "measured" in inputs:
-            measured = measured_image(scan, reference, data_in_trace)
-            if data_in_trace is None:
+            with torch.no_grad():
+                measured = scan.projector.fbp(subtracted_sinogram(scan, reference, data_in_trace))
+            share = measured_share
+            if share is None:
                 share = trusted_share(measured, reference_image, scan.uncorrected_image, scan.metal_mask)
-                measured = reference_image + share[:, None, None] * (measured - reference_image)
-            further["measured"] = measured
+            further["measured"] = reference_image + share[:, None, None] * (measured - reference_image)
         image = network.refine(image, further)
         restoration.refined_images.append(image)
     return restoration
@@ -92,29 +97,29 @@ def trusted_share(
     """How far the measured image can be trusted, (slices,) from 0 to 1. Images (slices, rows, columns) in 1/cm.
 
     Metal that the model of `metal_subtracted_sinogram` does not describe leaves streaks in the measured image. Two signs of that are
-    looked for within NEAR_PIXELS of metal, in structures of the size of streaks: the artifacts (uncorrected - unmeasured) come back in
-    what the data add (measured - unmeasured), by a share of ARTIFACTS_BACK[0] to [1]; and soft tissue is rougher than without the data,
-    by a factor of ROUGHER[0] to [1]. Either has innocent causes, so only both together take the trust away, between the two limits.
-    The limits were chosen on simulated and on real scans.
+    looked for in soft tissue within NEAR_PIXELS of metal, in structures of the size of streaks: it is rougher than without the data,
+    by a factor from ROUGHER[0] to [1]; and the artifacts (uncorrected - unmeasured) come back in what the data add (measured -
+    unmeasured), by a share from ARTIFACTS_BACK[0] to [1]. Either has innocent causes, so only both together take the trust away,
+    between the two limits. The limits were chosen on simulated and on real scans.
     """
+    near = dilated(metal_mask, NEAR_PIXELS) & ~dilated(metal_mask, EDGE_PIXELS)
+    smooth = gaussian_smoothing(unmeasured, STREAK_PIXELS[1] / 2) / WATER_ATTENUATION_PER_CM
+    soft = near & ~dilated((smooth < SOFT_TISSUE[0]) | (smooth > SOFT_TISSUE[1]), 2)
 
     def streaks(image):
-        return gaussian_smoothing(image, STREAK_PIXELS[0]) - gaussian_smoothing(image, STREAK_PIXELS[1])
+        return (gaussian_smoothing(image, STREAK_PIXELS[0]) - gaussian_smoothing(image, STREAK_PIXELS[1])) * soft
 
-    def mean(values, region):
-        return (values * region).sum((-2, -1)) / region.sum((-2, -1)).clamp(min=1)
+    def product(one, other):
+        return (one * other).sum((-2, -1)).clamp(min=1e-9)
 
     def trust(value, limits):
         return ((limits[1] - value) / (limits[1] - limits[0])).clamp(0, 1)
 
-    near = dilated(metal_mask, NEAR_PIXELS) & ~dilated(metal_mask, EDGE_PIXELS)
-    smooth = gaussian_smoothing(unmeasured, STREAK_PIXELS[1] / 2) / WATER_ATTENUATION_PER_CM
-    soft = near & ~dilated((smooth < SOFT_TISSUE[0]) | (smooth > SOFT_TISSUE[1]), 2)
-    artifacts, added = streaks(uncorrected - unmeasured), streaks(measured - unmeasured)
-    body = near & (smooth > BODY_ABOVE)
-    back = mean(artifacts * added, body) / mean(artifacts.square(), body).clamp(min=1e-12)
-    rougher = (mean(streaks(measured).square(), soft) / mean(streaks(unmeasured).square(), soft).clamp(min=1e-12)).sqrt()
-    return torch.maximum(trust(back, ARTIFACTS_BACK), trust(rougher, ROUGHER))
+    with_data, without = streaks(measured), streaks(unmeasured)
+    rougher = (product(with_data, with_data) / product(without, without)).sqrt()
+    artifacts = streaks(uncorrected) - without
+    back = product(artifacts, with_data - without) / product(artifacts, artifacts)
+    return torch.maximum(trust(rougher, ROUGHER), trust(back, ARTIFACTS_BACK))
 
 
 def replaced_sinogram(prior_image: torch.Tensor, scan: MetalAffectedScan) -> torch.Tensor:
@@ -135,18 +140,17 @@ def mirrored(scan: MetalAffectedScan) -> MetalAffectedScan:
     return MetalAffectedScan(sinogram, trace, scan.metal_mask.flip(MIRRORED_AXIS), scan.projector)
 
 
-def measured_image(
+def subtracted_sinogram(
     scan: MetalAffectedScan, reference_sinogram: torch.Tensor, data_in_trace: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """FBP of `metal_subtracted_sinogram`, (slices, rows, columns) in 1/cm; no gradient goes through it. See `restore`."""
+    """`metal_subtracted_sinogram` of the scan, (slices, views, bins); no gradient goes through it. data_in_trace: see `restore`."""
     with torch.no_grad():
         sinogram, image = scan.sinogram, scan.uncorrected_image
         if data_in_trace is not None:
             sinogram = torch.where(scan.trace, data_in_trace, scan.sinogram)
             image = scan.projector.fbp(sinogram)
         outline = outline_projections(scan.metal_mask, image, scan.projector)
-        subtracted = metal_subtracted_sinogram(sinogram, reference_sinogram, scan.metal_path_cm, scan.trace, outline)
-        return scan.projector.fbp(subtracted)
+        return metal_subtracted_sinogram(sinogram, reference_sinogram, scan.metal_path_cm, scan.trace, outline)
 
 
 class SSLMAR:

@@ -24,6 +24,7 @@ OUTLINE_SHIFT_PIXELS, OUTLINE_LEVEL_PIXELS, OUTLINE_RIPPLE = 0.3, 0.6, 1.5  # st
 OUTLINE_PER_CM = 0.7  # standard deviation of what a wrongly drawn centimeter adds
 WAVE_SIZE, WAVE_TURNS = 0.015, (3.0, 8.0)  # a sine of the path: no polynomial of third degree
 DRIFT_SIZE = 0.01  # changes slowly from view to view, as scatter does
+FULL_SHARE = 0.7  # of the slices have the whole measured image; of the others a half has none of it, the rest a part
 RIPPLE_SHARE = 0.5  # of the slices have an error that changes from view to view, as a spiral's metal that ends within the slice
 RIPPLE_SIZE, RIPPLE_VIEWS = 0.05, (1.5, 25.0)  # standard deviation, and the sigma of the Gaussian that smooths it
 
@@ -61,6 +62,12 @@ class DataErrors:
             ripple=torch.from_numpy(_ripple(generator, sinogram_shape[0])).float(),
             ripple_power=generator.uniform(0, 1),
         )
+
+
+def draw_measured_share(generator: numpy.random.Generator, count: int) -> torch.Tensor:
+    """For so many slices what of the measured image ImgNet is shown, from 0 to 1, as `trusted_share` may find later; (count,)."""
+    share = numpy.where(generator.random(count) < FULL_SHARE, 1.0, numpy.clip(generator.uniform(-1, 1, count), 0, 1))
+    return torch.from_numpy(share).float()
 
 
 def spoiled(

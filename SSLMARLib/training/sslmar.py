@@ -20,9 +20,9 @@ from .distributed import process_device, processes, rank
 from .losses import LossWeights, completion_loss, consistency_loss, end_to_end_loss, refinement_loss
 from .metal_pairs import BatchesInOrder, MetalPairs
 from .slices import read_metal_free_slices
-from .spoiling import DataErrors, spoiled
+from .spoiling import DataErrors, draw_measured_share, spoiled
 
-TRAINING, VALIDATION, SPOILING = 1, 2, 3  # parts of the seed
+TRAINING, VALIDATION, SPOILING, SHARES = 1, 2, 3, 4  # parts of the seed
 
 
 class SSLMARTask:
@@ -81,7 +81,9 @@ class SSLMARTask:
             scan = self.scan_of(images, masks.flatten(0, 1))  # the first mask of every slice, then the second
             reference = scan.uncorrected_image  # of the metal-free sinogram, eq. 6
             data = self.data_in_trace(scan, (TRAINING, step, rank()))
-        restoration = restore(self.network, scan, self.iterations, data)
+        generator = numpy.random.default_rng([self.configuration.seed, SHARES, step, rank()])
+        share = draw_measured_share(generator, len(scan.trace)).to(self.device)
+        restoration = restore(self.network, scan, self.iterations, data, share)
         self.terms = self._terms(restoration, scan, reference)
         weighted = [getattr(self.loss_weights, name) * value for name, value in self.terms.items()]
         self.terms = {name: value.detach() for name, value in self.terms.items()}
@@ -146,7 +148,7 @@ class SSLMARTask:
         scan = self.scan_of(torch.from_numpy(images), torch.from_numpy(masks[:, 0]))
         data = self.data_in_trace(scan, (VALIDATION, which.start))
         autocast, self.network.autocast = self.network.autocast, None
-        restoration = restore(self.network, scan, self.iterations, data)
+        restoration = restore(self.network, scan, self.iterations, data, torch.ones(len(scan.trace), device=self.device))
         self.network.autocast = autocast
         return scan, {
             "interpolated": scan.interpolated_image,

@@ -11,15 +11,15 @@ import torch
 from ..ct.attenuation import WATER_ATTENUATION_PER_CM
 from ..errors import InputError
 from ..methods.nmar import NMAR
-from ..methods.sslmar import measured_image
+from ..methods.sslmar import subtracted_sinogram
 from .configuration import TrainingConfiguration
 from .pair_file import draw_patches, make_pairs
+from .spoiling import draw_measured_share
 from .sslmar import SPOILING, TRAINING, SSLMARTask
 
 CHANNELS = 5  # of a pair, float16 in 1/cm: LI, NMAR, measured, reference, metal mask
 METAL_CHANNEL = 4
 PAIRS_AT_ONCE = 4
-FULL_SHARE = 0.5  # of the patches have the whole measured image; of the others a half has none of it, the rest a part (see `trusted_share`)
 WIDER_TRACE_SHARE = 0.5  # of the pairs have a trace one bin wider on both sides, as `correct` uses it
 
 
@@ -59,8 +59,7 @@ class SSLMARImageTask(SSLMARTask):
         count, size = self.configuration.batch_size, self.configuration.patch_pixels
         patches = draw_patches(self.training, count, size, generator, METAL_CHANNEL).to(self.device)
         interpolated, nmar, measured, reference, metal = patches.unbind(1)
-        share = numpy.where(generator.random(count) < FULL_SHARE, 1.0, numpy.clip(generator.uniform(-1, 1, count), 0, 1))
-        share = torch.from_numpy(share).to(patches)[:, None, None]
+        share = draw_measured_share(generator, count).to(patches)[:, None, None]
         measured = nmar + share * (measured - nmar)
         refined = self.network.refine(interpolated, {"nmar": nmar, "measured": measured, "metal": metal})
         error = ((refined - reference).abs() * (1 - metal)).mean() / WATER_ATTENUATION_PER_CM
@@ -84,7 +83,7 @@ class SSLMARImageTask(SSLMARTask):
         channels = [
             scan.interpolated_image,
             self.projector.fbp(completed),
-            measured_image(scan, completed, data),
+            self.projector.fbp(subtracted_sinogram(scan, completed, data)),
             scan.uncorrected_image,
             scan.metal_mask.to(scan.sinogram.dtype),
         ]
