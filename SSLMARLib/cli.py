@@ -17,7 +17,7 @@ from .errors import Cancelled, MARError
 
 VERBS = ("demo", "segment", "correct", "simulate", "train", "evaluate", "bench", "info")
 DONE, BAD_INPUT = 0, 2
-REQUIRED_PACKAGES = {"torch", "odl", "safetensors", "SimpleITK", "scipy", "numpy", "tqdm"}
+REQUIRED_PACKAGES = {"torch", "odl", "safetensors", "SimpleITK", "scipy", "numpy", "tqdm", "filelock"}
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -31,7 +31,7 @@ SLICES_PER_BATCH = {"cpu": 8, "cuda": 16}  # of a method that does not say (see 
 LARGEST_METAL_SHARE = 0.5  # of a slice; the largest hip endoprostheses cover some percent
 HIGHEST_HU = 1e6  # a hundred times the brightest metal of scanners with an extended scale: beyond it are no Hounsfield units
 METAL_EDGE_PIXELS = 2  # of the projector's grid: see metal_edge_weight
-SMALL_CHANGE_HU, SMALL_CHANGE_PIXELS = 8.0, 10.0  # see without_small_changes
+SMALL_CHANGE_HU, SMALL_CHANGE_PIXELS = 8.0, 10.0  # of the grid too; chosen on simulated development scans: see without_small_changes
 LOWEST_HU = -1024.0  # a correction makes nothing darker than a scanner can store
 
 
@@ -306,8 +306,9 @@ def metal_edge_weight(metal_mask):
 def without_small_changes(difference):
     """A correction with its part below the noise taken out, as a Wiener filter would; both (slices, rows, columns) in 1/cm.
 
-    Where its root mean square v within SMALL_CHANGE_PIXELS (sigma of a Gaussian) is far below SMALL_CHANGE_HU, the slice stays as it
-    is: a filled trace spreads faint rays over the whole body, which cure nothing. The factor is v^2 / (v^2 + SMALL_CHANGE_HU^2).
+    Where its root mean square v within SMALL_CHANGE_PIXELS (sigma of a Gaussian, on the projector's grid) is far below SMALL_CHANGE_HU,
+    the slice stays as it is: a filled trace spreads faint rays over the whole body, which cure nothing. The factor is
+    v^2 / (v^2 + SMALL_CHANGE_HU^2).
     Simulated development slices come nearer to their truth with it, by every method.
     """
     from .methods.filters import gaussian_smoothing

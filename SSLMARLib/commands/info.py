@@ -13,7 +13,7 @@ from ..methods import available_methods
 
 HELP = "Show versions, devices and methods (what a bug report needs)."
 PACKAGES = (
-    *("numpy", "scipy", "torch", "SimpleITK", "odl", "safetensors", "tqdm"),
+    *("numpy", "scipy", "torch", "SimpleITK", "odl", "safetensors", "tqdm", "filelock"),
     *("matplotlib", "h5py", "scikit-image", "pydicom", "astra-toolbox"),
 )
 

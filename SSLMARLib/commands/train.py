@@ -34,8 +34,6 @@ def run(arguments) -> int:
     import_torch()
     if configuration.network not in TASKS:
         raise InputError(f"There is no network {configuration.network!r} to train: choose one of {', '.join(TASKS)}.")
-    if (Path(configuration.output) / "checkpoint.safetensors").exists() and not arguments.resume:
-        raise InputError(f"{configuration.output} has a checkpoint: give --resume to go on, or remove the folder to start anew.")
     from importlib import import_module
 
     from ..training.checkpoints import alone_in
@@ -43,13 +41,16 @@ def run(arguments) -> int:
     from ..training.trainer import train
 
     file, name, in_several_processes = TASKS[configuration.network]
-    with process_group(configuration.device), alone_in(configuration.output) if rank() == 0 else nullcontext():
+    with process_group(configuration.device):
         if processes() > 1 and not in_several_processes:
             raise InputError(f"The network {configuration.network!r} is trained by one process: start it without torchrun.")
         if rank() > 0:
             arguments.quiet = True
-        with progress_bar(arguments) as progress:
-            task = getattr(import_module(f"..training.{file}", __package__), name)(configuration, progress)
-            weights = train(task, configuration, arguments.resume, progress, start_from=arguments.start_from)
+        with alone_in(configuration.output) if rank() == 0 else nullcontext():
+            if (Path(configuration.output) / "checkpoint.safetensors").exists() and not arguments.resume:
+                raise InputError(f"{configuration.output} has a checkpoint: give --resume to go on, or remove the folder to start anew.")
+            with progress_bar(arguments) as progress:
+                task = getattr(import_module(f"..training.{file}", __package__), name)(configuration, progress)
+                weights = train(task, configuration, arguments.resume, progress, start_from=arguments.start_from)
     say(arguments, f"The best weights are {weights}")
     return 0

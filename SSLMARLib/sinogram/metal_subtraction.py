@@ -27,8 +27,8 @@ def metal_subtracted_sinogram(
     is modeled, for each slice, as a constant and powers of L up to the third, and L and L^2 times the reference's line integral, as
     the beam that meets the metal is hardened by the body (after the ideas of Verburg and Seco 2012, Phys. Med. Biol. 57, 2803), and
     the `linear_terms`, such as those of `outline_projections`. f is fitted to S - S_ref by weighted least squares. What f can describe
-    of a scan drops out exactly, whatever the metal: a scan without metal and one with metal of that kind give the same result. So a
-    network may learn from it on metal-free scans.
+    of a scan drops out, whatever the metal: a scan without metal and one with metal of that kind give the same result (exactly, where
+    the linear terms are the same too). So a network may learn from it on metal-free scans.
 
     reference_sinogram: a completion of the trace, for example NMAR's. The first and the last ray of each run through metal are not
     used, as only a part of their width may lie in metal. Raises InputError where the shapes differ.
@@ -54,7 +54,8 @@ def outline_projections(metal_mask: torch.Tensor, image: torch.Tensor, projector
     """P of what a metal mask may have wrong, for the linear terms of `metal_subtracted_sinogram`; five of (slices, views, bins).
 
     A pixel more or less around the metal, the metal a little to the side or up or down, and the metal as the image shows it, as it
-    need not be the same everywhere. metal_mask: boolean, (slices, rows, columns). image: with metal, same shape.
+    need not be the same everywhere; of these the mask decides alone but for the last. metal_mask: boolean, (slices, rows, columns).
+    image: FBP of the same sinogram, same shape, in 1/cm.
     """
     metal = metal_mask.to(image.dtype)
     grown, shrunk = (sign * torch.nn.functional.max_pool2d(sign * metal[:, None], 3, stride=1, padding=1)[:, 0] for sign in (1, -1))

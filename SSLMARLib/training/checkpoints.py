@@ -19,19 +19,24 @@ LOCK_NAME = "training.lock"
 
 @contextmanager
 def alone_in(folder: str | Path) -> Iterator[None]:
-    """A training's own time in its output folder; the system ends it with the process, however that ends.
+    """A training's own time in its output folder; it ends with the process, as far as the file system has locks.
 
-    Raises InputError where another training is at work there.
+    Raises InputError where another training is at work there, and where the folder cannot be locked.
     """
     from filelock import FileLock, Timeout
 
-    folder = Path(folder)
+    lock = FileLock(Path(folder) / LOCK_NAME)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / LOCK_NAME, timeout=0):
-            yield
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
     except Timeout as error:
         raise InputError(f"Another training writes to {folder}: wait for its end, or give another output.") from error
+    except (OSError, NotImplementedError) as error:
+        raise InputError(f"The output {folder} could not be made or locked ({error}): give another one.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def save_checkpoint(folder: Path, step: int, network: torch.nn.Module, optimizer: torch.optim.Optimizer, facts: dict) -> None:

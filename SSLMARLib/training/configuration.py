@@ -20,7 +20,7 @@ LISTS = ("leave_out", "materials", "adam_betas", "scales", "metal_pixels")
 class TrainingConfiguration:
     """What a training is made of. Relative paths are relative to the folder of the configuration file.
 
-    network: what learns, "cnnmar" or "sslmar". network_options: arguments of its class.
+    network: what learns: "cnnmar", "sslmar", or "sslmar_image" for its ImgNet alone. network_options: arguments of its class.
     data: folder of metal-free CT (NRRD, NIfTI, MetaImage files, folders of DICOM, or .npz with `hu` (slices, rows, columns) and
         `patient`). leave_out: file names in it that are not used.
     output: folder of checkpoints, logs and, at the end, weights.
@@ -28,12 +28,13 @@ class TrainingConfiguration:
     batch_size, steps, learning_rate, adam_betas: of the optimization (Adam; the rate falls to zero as a cosine).
     largest_gradient: gradients of a larger norm are scaled down to it; 0 for none.
     validate_every, checkpoint_every: in steps. seed: of everything that is drawn.
-    pairs, materials, patch_pixels: of "cnnmar" alone: simulated pairs made beforehand, their metals, each as likely as it is named
-        often, and the size of what is learned from at once.
-    loss_weights, iterations, scales, metal_pixels: of "sslmar" alone: weights of the terms of the loss (see `losses.LossWeights`),
-        iterations of ImgNet and metal trace replacement, limits of the augmentation's scale, and of the metal masks' size in pixels.
-    device, precision, workers: of "sslmar" alone: "auto", "cpu" or "cuda"; "float32" or "bfloat16" for the networks; processes that
-        prepare mini-batches, 0 for none.
+    pairs, patch_pixels: not of "sslmar": pairs made beforehand, and the size of what is learned from at once. materials: of "cnnmar"
+        alone: the metals simulated in its pairs, each as likely as it is named often.
+    scales, metal_pixels, device, precision: not of "cnnmar": limits of the augmentation's scale, and of the metal masks' size in
+        pixels; "auto", "cpu" or "cuda"; "float32" or "bfloat16" for the networks.
+    loss_weights, iterations: not of "cnnmar": weights of the terms of the loss (see `losses.LossWeights`), and iterations of ImgNet and
+        metal trace replacement, which "sslmar_image" uses for its validation alone.
+    workers: of "sslmar" alone: processes that prepare mini-batches, 0 for none.
     pictures: a PNG of a validation case after each validation (needs matplotlib). tensorboard: logs for TensorBoard (needs it).
     """
 

@@ -1,8 +1,8 @@
 """Errors of data that went through metal, put on metal-free sinograms: what ImgNet learns to see through. No metal is simulated.
 
 Metal that the model of `metal_subtracted_sinogram` describes needs no training: it drops out. What is left of a real scan is noise,
-an outline that was drawn a little wrong, and what no polynomial describes. Here such errors are drawn at random, from metal-free
-sinograms and metal masks alone; there are no spectra, materials or scanners in it.
+what is wrong with the outline beyond the model's terms for it, what no polynomial describes, and what changes from view to view. Here
+such errors are drawn at random, from metal-free sinograms and metal masks alone; there are no spectra, materials or scanners in it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import torch
 
 from ..tomography.projector import FanBeamProjector
 
+RECIPE = 2  # to be raised where what is drawn here, or subtracted from it, changes: pairs of another recipe are made again
 PHOTONS = (2e5, 2e7)  # on each ray
 NOISE_PER_CM = (0.3, 0.6, 1.0, 2.0)  # attenuation (1/cm) by which the path in metal makes the data noisier
 LARGEST_NOISE = 0.5  # standard deviation of a line integral
-DENSE_SHARE, LARGEST_SEVERITY = 0.4, 8.0  # of the slices all errors but the photons' are so many times larger, as behind dense metal
+DENSE_SHARE, LARGEST_SEVERITY = 0.4, 8.0  # of the slices all errors but the photons' and the ripple are so much larger: dense metal
 OUTLINE_SHARE = 0.7  # of the slices: the outline is wrong
 OUTLINE_SHIFT_PIXELS, OUTLINE_LEVEL_PIXELS, OUTLINE_RIPPLE = 0.3, 0.6, 1.5  # standard deviations
 OUTLINE_PER_CM = 0.7  # standard deviation of what a wrongly drawn centimeter adds
@@ -26,7 +27,7 @@ WAVE_SIZE, WAVE_TURNS = 0.015, (3.0, 8.0)  # a sine of the path: no polynomial o
 DRIFT_SIZE = 0.01  # changes slowly from view to view, as scatter does
 FULL_SHARE = 0.7  # of the slices have the whole measured image; of the others a half has none of it, the rest a part
 RIPPLE_SHARE = 0.5  # of the slices have an error that changes from view to view, as a spiral's metal that ends within the slice
-RIPPLE_SIZE, RIPPLE_VIEWS = 0.05, (1.5, 25.0)  # standard deviation, and the sigma of the Gaussian that smooths it
+RIPPLE_SIZE, RIPPLE_VIEWS = 0.05, (1.5, 25.0)  # standard deviation of line integrals, and the sigma of the Gaussian that smooths them
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class DataErrors:
     """The random errors of one slice; a function of the generator's state and the mask alone.
 
     noise: (views, bins) standard normal. photons, noise_per_cm: see PHOTONS and NOISE_PER_CM. outline: (rows, columns) image in
-    1/cm, what wrongly drawn metal adds. wave, drift: (size, turns or periods, phase). ripple: (views,), which the path in metal
-    enters by its power ripple_power.
+    1/cm, what wrongly drawn metal adds. wave, drift: (size, turns or periods, phase). ripple: (views,) line integrals, to be
+    multiplied by the path in metal, as a share of the longest, to the power ripple_power.
     """
 
     noise: torch.Tensor

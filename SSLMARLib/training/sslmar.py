@@ -80,7 +80,7 @@ class SSLMARTask:
         with torch.no_grad():
             scan = self.scan_of(images, masks.flatten(0, 1))  # the first mask of every slice, then the second
             reference = scan.uncorrected_image  # of the metal-free sinogram, eq. 6
-            data = self.data_in_trace(scan, (TRAINING, step, rank()))
+            data = self.data_in_trace(scan, (TRAINING, step, rank()))  # None without the input "measured", which share is for too
         generator = numpy.random.default_rng([self.configuration.seed, SHARES, step, rank()])
         share = draw_measured_share(generator, len(scan.trace)).to(self.device)
         restoration = restore(self.network, scan, self.iterations, data, share)
@@ -125,7 +125,7 @@ class SSLMARTask:
         """RMSE outside metal as a share of LI's, mean over the fixed cases, each image against the FBP of the metal-free sinogram.
 
         "completed": FBP after SinoNet; "refined": after ImgNet; "score": after metal trace replacement, or as "completed" where
-        SinoNet learns alone. In float32, as it is used.
+        SinoNet learns alone. In float32, as it is used, but the measured image is trusted in full, as its errors here are random.
         """
         ratios: dict[str, list[float]] = {"completed": [], "refined": [], "score": []}
         size = self.configuration.batch_size

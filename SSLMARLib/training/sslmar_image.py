@@ -14,7 +14,7 @@ from ..methods.nmar import NMAR
 from ..methods.sslmar import subtracted_sinogram
 from .configuration import TrainingConfiguration
 from .pair_file import draw_patches, make_pairs
-from .spoiling import draw_measured_share
+from .spoiling import RECIPE, draw_measured_share
 from .sslmar import SPOILING, TRAINING, SSLMARTask
 
 CHANNELS = 5  # of a pair, float16 in 1/cm: LI, NMAR, measured, reference, metal mask
@@ -48,6 +48,7 @@ class SSLMARImageTask(SSLMARTask):
             "seed": configuration.seed,
             "scales": list(configuration.scales),
             "metal_pixels": list(configuration.metal_pixels),
+            "recipe": RECIPE,
         }
         shape = (configuration.pairs, CHANNELS, *self.projector.geometry.image_shape)
         path = output / "training_pairs.npy"

@@ -60,7 +60,7 @@ def train(
     gone on from comes first.
 
     Where torchrun started several processes they average their gradients; the first one validates and writes, into a folder that
-    all of them see.
+    all of them see. No other training may write there (see `checkpoints.alone_in`, which the command takes).
     """
     output = Path(configuration.output)
     output.mkdir(parents=True, exist_ok=True)
@@ -160,9 +160,10 @@ def _validate(task, configuration, step, facts, weights: Path, monitor: Monitor)
         facts["best_score"] = figures["score"]
         # names of patients, and of folders and files of the training's machine, are nobody's business
         named = {**configuration.to_dict(), "data": Path(configuration.data).name, "output": Path(configuration.output).name}
-        named["leave_out"] = len(configuration.leave_out)
+        named.pop("leave_out")
         description = {
             **task.description,
+            "files_left_out": len(configuration.leave_out),
             **facts.get("started_from", {}),
             "configuration": named,
             "step": step,

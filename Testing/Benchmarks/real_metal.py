@@ -25,7 +25,8 @@ HALF_WIDTH_PIXELS = 110
 
 
 def measured_scan(volume, mask, methods):
-    """({title: corrected slices in HU}, {title: (slices, 2) streak amplitude near metal and change far from it in HU}, slice indices)."""
+    """Of a CTVolume and its mask (slices, rows, columns): ({title: corrected slices (slices, rows, columns) in HU}, {title: (slices, 2)
+    streak amplitude near metal and change far from it in HU}, slice indices), all of the slices with metal."""
     indices = numpy.flatnonzero(mask.any(axis=(1, 2)))
     before = volume.voxels_hu[indices]
     slices = {"before": before}
@@ -43,7 +44,7 @@ def measured_scan(volume, mask, methods):
 
 
 def show(row, slices, figures, metal, number) -> None:
-    """One row of the picture: every method, then the last one's change."""
+    """One row of axes: every method's slice of that number, then the last one's change. metal: (rows, columns) of that slice."""
     last = list(slices)[-1]
     middle = numpy.argwhere(metal).mean(axis=0).astype(int)
     window = tuple(slice(max(0, one - HALF_WIDTH_PIXELS), one + HALF_WIDTH_PIXELS) for one in middle)
@@ -74,7 +75,7 @@ def main() -> None:
         slices, figures, indices = measured_scan(volume, mask, arguments.methods)
         for number, index in enumerate(indices):
             print(scan, index + 1, *(f"{title} {values[number, 0]:.1f}/{values[number, 1]:.2f}" for title, values in figures.items()))
-        strongest = int(figures["before"][:, 0].argmax())
+        strongest = int(numpy.nanargmax(figures["before"][:, 0]))
         show(row, slices, figures, mask[indices[strongest]], strongest)
         for title, values in figures.items():
             streaks, change = numpy.nanmean(values, axis=0)

@@ -61,7 +61,7 @@ def test_requirements_are_those_of_the_library_without_torch(repository, slicer_
     for name, requirement in slicer_requirements.items():
         assert [bound.operator for bound in requirement.specifier] == [">="]
         assert requirement.specifier == library[name].specifier
-    only_on_the_command_line = {"tqdm"}
+    only_on_the_command_line = {"tqdm", "filelock"}
     assert set(slicer_requirements) == set(library) - {"torch"} - only_on_the_command_line
     module = (repository / "SSLMAR" / "SSLMARPanel" / "installing.py").read_text(encoding="utf-8")
     assert f'TORCH_REQUIREMENT = "{library["torch"].specifier}"' in module

@@ -8,7 +8,7 @@ import torch
 
 from SSLMARLib.errors import InputError
 from SSLMARLib.methods.base import MetalAffectedScan
-from SSLMARLib.methods.sslmar import SSLMAR, mirrored, replaced_sinogram, restore, trusted_share
+from SSLMARLib.methods.sslmar import SSLMAR, mirrored, replaced_sinogram, restore, subtracted_sinogram, trusted_share
 from SSLMARLib.networks.sslmar import SSLMARNetwork, load_sslmar_network
 from SSLMARLib.networks.weights import save_weights
 from SSLMARLib.tomography import FanBeamGeometry, FanBeamProjector
@@ -119,9 +119,13 @@ def test_data_that_bring_streaks_back_are_not_trusted():
     assert torch.equal(trusted_share(bone + added, bone, bone + 2 * streaks, metal), everything)  # no soft tissue, no sign
 
 
-def test_gradients_go_through_the_iterations_but_not_through_the_measured_image(scan):
+def test_gradients_go_through_the_iterations_but_not_through_the_metal_subtraction(scan):
     network = random_network(["measured"]).requires_grad_(True)
-    restore(network, scan, 2).prior_image.square().sum().backward()
+    first, second = restore(network, scan, 2, measured_share=torch.ones(2)).refined_images
+    (through_both,) = torch.autograd.grad(second.square().sum(), first, retain_graph=True)
+    assert float(through_both.abs().max()) > 0
+    assert not subtracted_sinogram(scan, scan.projector.project(first)).requires_grad
+    second.square().sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 

@@ -15,6 +15,13 @@ from SSLMARLib.networks.cnnmar import CNNMARNetwork, load_cnnmar_network
 from SSLMARLib.networks.weights import load_weights, save_weights
 
 
+@pytest.mark.parametrize("name", ["cnnmar", "sslmar"])
+def test_shipped_weights_name_no_patient_and_no_file(repository, name):
+    description = json.loads((repository / "SSLMARLib" / "models" / f"{name}.json").read_text(encoding="utf-8"))
+    assert isinstance(description["validation_patients"], int) and isinstance(description["training_patients"], int)
+    assert isinstance(description["files_left_out"], int) and "leave_out" not in description["configuration"]
+
+
 @pytest.fixture
 def network():
     torch.manual_seed(3)

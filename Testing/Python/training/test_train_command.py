@@ -8,6 +8,7 @@ import pytest
 
 from SSLMARLib import cli
 from SSLMARLib.networks.weights import load_weights
+from SSLMARLib.training.checkpoints import alone_in
 
 
 @pytest.fixture
@@ -57,6 +58,13 @@ def test_a_checkpoint_is_not_overwritten_but_gone_on_from(sslmar_train, tmp_path
     assert sslmar_train("--resume")[0] == 0
     steps = [json.loads(line)["step"] for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert steps == [0, 2, 4]
+
+
+def test_a_second_training_in_one_folder_is_refused(sslmar_train, tmp_path):
+    with alone_in(tmp_path / "run"):
+        status, _, error = sslmar_train()
+        assert status == 2 and "Another training writes to" in sentence(error)
+    assert sslmar_train()[0] == 0
 
 
 def test_a_damaged_checkpoint_is_refused(sslmar_train, tmp_path):
