@@ -162,28 +162,29 @@ class SSLMAR:
     def __init__(self, weights: str = "sslmar", iterations: int | None = None, flip_averaging: bool = False):
         """weights: the name of shipped weights, or the path of a .safetensors file that `sslmar train` wrote.
 
-        iterations: of ImgNet and metal trace replacement; None for as many as the weights were trained with; 0 for SinoNet alone.
+        iterations: of ImgNet and metal trace replacement; None for as many as the weights' description says; 0 for SinoNet alone.
         flip_averaging: what the networks give is the mean over the scan and its mirror image, at twice the work.
         """
         self.weights, self.iterations, self.flip_averaging = weights, iterations, flip_averaging
-        self._networks = {}  # device -> (network, iterations it was trained with), loaded at first use
+        self._networks = {}  # device -> (network, iterations of its description), loaded at first use
 
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """Corrected sinograms (slices, views, bins): eq. 8 with the refined image as prior, its soft tissue half way to uniform.
 
-        A network leaves some artifacts, a uniform tissue has none but no detail either: the mean of both is the best prior.
+        A network leaves some artifacts, a uniform tissue has none but no detail either: the mean of both is the best prior. So is the
+        mean over the iterations: a later one comes nearer to the data, and to what is wrong in them.
         """
         device = scan.sinogram.device
         if device not in self._networks:
             network, description = load_sslmar_network(self.weights)
             self._networks[device] = network.to(device, memory_format=torch.channels_last), int(description.get("iterations", 1))
-        network, trained_iterations = self._networks[device]
-        iterations = trained_iterations if self.iterations is None else self.iterations
+        network, own_iterations = self._networks[device]
+        iterations = own_iterations if self.iterations is None else self.iterations
         restoration = restore(network, scan, iterations)
         if self.flip_averaging:
             restoration = restoration.averaged_with(restore(network, mirrored(scan), iterations))
         if not iterations:
             return restoration.completed_sinogram
-        image = restoration.prior_image
+        image = torch.stack(restoration.refined_images).mean(dim=0)
         prior = image + TISSUE_SHARE * (tissue_processing(image, scan.metal_mask) - image)
         return replaced_sinogram(prior, scan)
