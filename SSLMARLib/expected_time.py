@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 KEY = "SSLMAR/SecondsPerSlice"
-RELATIVE_COST = {"li": 1.0, "nmar": 1.9, "cnnmar": 3.2, "sslmar": 14.0}  # of a slice, measured on a CPU
+RELATIVE_COST = {"li": 1.0, "nmar": 1.3, "cnnmar": 2.5, "sslmar": 8.7}  # of a slice, measured on a CPU
 FEWEST_SLICES = 4
 SLICES_BEGIN = 0.02  # the fraction of the progress at which `reduce_metal_artifacts` comes to the slices
 
