@@ -33,7 +33,7 @@ class TrainingConfiguration:
     scales, metal_pixels, device, precision: not of "cnnmar": limits of the augmentation's scale, and of the metal masks' size in
         pixels; "auto", "cpu" or "cuda"; "float32" or "bfloat16" for the networks.
     loss_weights, iterations: not of "cnnmar": weights of the terms of the loss (see `losses.LossWeights`), and iterations of ImgNet and
-        metal trace replacement, which "sslmar_image" uses for its validation alone.
+        metal trace replacement; "sslmar_image" learns one, but validates with, and its weights ask for, as many.
     workers: of "sslmar" alone: processes that prepare mini-batches, 0 for none.
     pictures: a PNG of a validation case after each validation (needs matplotlib). tensorboard: logs for TensorBoard (needs it).
     """
