@@ -26,7 +26,7 @@ def run(arguments) -> int:
     if arguments.json is not None:
         refuse_existing(arguments.json, arguments.overwrite)
     import_torch()
-    from ..evaluation.timing import time_pipeline, time_projector, time_simulation
+    from ..evaluation.timing import time_pipeline, time_projector, time_simulation, volume_to_time
 
     with progress_bar(arguments) as progress:
         if arguments.what == "projector":
@@ -34,23 +34,11 @@ def run(arguments) -> int:
         elif arguments.what == "simulation":
             result = time_simulation(progress)
         else:
-            result = time_pipeline(*_pipeline_volume(arguments.slices), progress=progress)
+            result = time_pipeline(*volume_to_time(arguments.slices), progress=progress)
     if arguments.json is not None:
         write_text(json.dumps(result, indent=2) + "\n", arguments.json, arguments.overwrite)
     sys.stdout.write(format_timings(result))
     return 0
-
-
-def _pipeline_volume(slices: int):
-    """A 512 x 512 volume with metal in every slice; its content does not matter for the time."""
-    import numpy
-
-    y, x = numpy.mgrid[-1:1:512j, -1:1:512j]
-    body = numpy.where((x / 0.9) ** 2 + (y / 0.65) ** 2 < 1, 40.0, -1000.0)
-    body[(x - 0.4) ** 2 + y**2 < 0.02] = 800.0
-    metal = (x + 0.4) ** 2 + y**2 < 0.008
-    volume_hu = numpy.repeat(numpy.where(metal, 3000.0, body)[None], slices, axis=0).astype(numpy.int16)
-    return volume_hu, (2.0, 0.8, 0.8), numpy.repeat(metal[None], slices, axis=0)
 
 
 def format_timings(result: dict) -> str:

@@ -36,7 +36,7 @@ def run(arguments) -> int:
         raise InputError(f"There is no network {configuration.network!r} to train: choose one of {', '.join(TASKS)}.")
     from importlib import import_module
 
-    from ..training.checkpoints import alone_in
+    from ..training import checkpoints
     from ..training.distributed import process_group, processes, rank
     from ..training.trainer import train
 
@@ -46,8 +46,8 @@ def run(arguments) -> int:
             raise InputError(f"The network {configuration.network!r} is trained by one process: start it without torchrun.")
         if rank() > 0:
             arguments.quiet = True
-        with alone_in(configuration.output) if rank() == 0 else nullcontext():
-            if (Path(configuration.output) / "checkpoint.safetensors").exists() and not arguments.resume:
+        with checkpoints.alone_in(configuration.output) if rank() == 0 else nullcontext():
+            if (Path(configuration.output) / checkpoints.NAME).exists() and not arguments.resume:
                 raise InputError(f"{configuration.output} has a checkpoint: give --resume to go on, or remove the folder to start anew.")
             with progress_bar(arguments) as progress:
                 task = getattr(import_module(f"..training.{file}", __package__), name)(configuration, progress)

@@ -114,6 +114,16 @@ def time_projector(progress: Callable[[float, str], None] = lambda fraction, mes
     return result
 
 
+def volume_to_time(slices: int) -> tuple[numpy.ndarray, tuple[float, float, float], numpy.ndarray]:
+    """(volume in HU, spacing in mm, metal mask), (slices, 512, 512) with metal in every slice; its content does not matter for the time."""
+    y, x = numpy.mgrid[-1:1:512j, -1:1:512j]
+    body = numpy.where((x / 0.9) ** 2 + (y / 0.65) ** 2 < 1, 40.0, -1000.0)
+    body[(x - 0.4) ** 2 + y**2 < 0.02] = 800.0
+    metal = (x + 0.4) ** 2 + y**2 < 0.008
+    volume_hu = numpy.repeat(numpy.where(metal, 3000.0, body)[None], slices, axis=0).astype(numpy.int16)
+    return volume_hu, (2.0, 0.8, 0.8), numpy.repeat(metal[None], slices, axis=0)
+
+
 def time_pipeline(
     volume_hu: numpy.ndarray,
     spacing_mm,

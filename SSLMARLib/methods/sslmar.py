@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -75,14 +76,14 @@ def restore(
     if iterations and {"nmar", "measured"} & set(inputs):
         reference = NMAR().correct(scan)
         further["nmar"] = reference_image = scan.projector.fbp(reference)
+    if iterations and "measured" in inputs:
+        measured_image = metal_subtraction(scan, data_in_trace)
     for iteration in range(iterations):
         if iteration:
             reference = replaced_sinogram(image, scan)
             image = reference_image = scan.projector.fbp(reference)
         if "measured" in inputs:
-            with torch.no_grad():
-                measured = scan.projector.fbp(subtracted_sinogram(scan, reference, data_in_trace))
-            share = measured_share
+            measured, share = measured_image(reference), measured_share
             if share is None:
                 share = trusted_share(measured, reference_image, scan.uncorrected_image, scan.metal_mask)
             further["measured"] = reference_image + share[:, None, None] * (measured - reference_image)
@@ -128,7 +129,7 @@ def replaced_sinogram(prior_image: torch.Tensor, scan: MetalAffectedScan) -> tor
 
 
 def corrected_sinogram(restoration: Restoration, scan: MetalAffectedScan) -> torch.Tensor:
-    """What the method gives, (slices, views, bins): S_corr of eq. 8 with the last image as prior; S_sn where SinoNet works alone."""
+    """What a training judges, (slices, views, bins): S_corr of eq. 8 with the last image as prior; S_sn where SinoNet works alone."""
     if not restoration.refined_images:
         return restoration.completed_sinogram
     return replaced_sinogram(restoration.prior_image, scan)
@@ -140,24 +141,32 @@ def mirrored(scan: MetalAffectedScan) -> MetalAffectedScan:
     return MetalAffectedScan(sinogram, trace, scan.metal_mask.flip(MIRRORED_AXIS), scan.projector)
 
 
-def subtracted_sinogram(
-    scan: MetalAffectedScan, reference_sinogram: torch.Tensor, data_in_trace: torch.Tensor | None = None
-) -> torch.Tensor:
-    """`metal_subtracted_sinogram` of the scan, (slices, views, bins); no gradient goes through it. data_in_trace: see `restore`."""
+def metal_subtraction(
+    scan: MetalAffectedScan, data_in_trace: torch.Tensor | None = None
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A function from a reference sinogram (slices, views, bins) to the measured image: FBP of `metal_subtracted_sinogram`, (slices,
+    rows, columns) in 1/cm, through which no gradient goes. What all references share is computed here. data_in_trace: see `restore`.
+    """
     with torch.no_grad():
         sinogram, image = scan.sinogram, scan.uncorrected_image
         if data_in_trace is not None:
             sinogram = torch.where(scan.trace, data_in_trace, scan.sinogram)
             image = scan.projector.fbp(sinogram)
         outline = outline_projections(scan.metal_mask, image, scan.projector)
-        return metal_subtracted_sinogram(sinogram, reference_sinogram, scan.metal_path_cm, scan.trace, outline)
+
+    @torch.no_grad()
+    def measured_image(reference_sinogram: torch.Tensor) -> torch.Tensor:
+        subtracted = metal_subtracted_sinogram(sinogram, reference_sinogram, scan.metal_path_cm, scan.trace, outline)
+        return scan.projector.fbp(subtracted)
+
+    return measured_image
 
 
 class SSLMAR:
     name = "sslmar"
     title = "SSLMAR"
     description = "Two networks learned without paired scans give the prior that fills the metal trace."
-    slices_per_batch = {"cpu": 1}  # of more than a second each, so that a cancel is quick
+    slices_per_batch = {"cpu": 1}  # of nearly a second each, so that a cancel is quick
 
     def __init__(self, weights: str = "sslmar", iterations: int | None = None, flip_averaging: bool = False):
         """weights: the name of shipped weights, or the path of a .safetensors file that `sslmar train` wrote.

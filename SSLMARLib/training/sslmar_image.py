@@ -11,7 +11,7 @@ import torch
 from ..ct.attenuation import WATER_ATTENUATION_PER_CM
 from ..errors import InputError
 from ..methods.nmar import NMAR
-from ..methods.sslmar import subtracted_sinogram
+from ..methods.sslmar import metal_subtraction
 from .configuration import TrainingConfiguration
 from .pair_file import draw_patches, make_pairs
 from .spoiling import RECIPE, draw_measured_share
@@ -84,7 +84,7 @@ class SSLMARImageTask(SSLMARTask):
         channels = [
             scan.interpolated_image,
             self.projector.fbp(completed),
-            self.projector.fbp(subtracted_sinogram(scan, completed, data)),
+            metal_subtraction(scan, data)(completed),
             scan.uncorrected_image,
             scan.metal_mask.to(scan.sinogram.dtype),
         ]

@@ -11,7 +11,7 @@ import SSLMARLib
 from SSLMARLib import correction
 from SSLMARLib.ct.attenuation import WATER_ATTENUATION_PER_CM
 from SSLMARLib.errors import Cancelled, InputError
-from SSLMARLib.evaluation.no_reference import measuring_regions
+from SSLMARLib.evaluation.no_reference import measuring_regions, streak_amplitude_hu
 
 SPACING_MM = (3.0, 3.0, 3.0)
 
@@ -224,8 +224,6 @@ def test_the_dental_scan(shared):
     }
     mask = results["nmar"].metal_mask
     with_metal = mask.any(axis=(1, 2))
-    from SSLMARLib.evaluation.no_reference import streak_amplitude_hu
-
     slice_ = 14  # the strongest streaks
     spacing_mm = volume.spacing_mm[1:]
     near = measuring_regions(volume.voxels_hu[slice_], mask[slice_], spacing_mm).near

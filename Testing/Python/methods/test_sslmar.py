@@ -8,7 +8,7 @@ import torch
 
 from SSLMARLib.errors import InputError
 from SSLMARLib.methods.base import MetalAffectedScan
-from SSLMARLib.methods.sslmar import SSLMAR, mirrored, replaced_sinogram, restore, subtracted_sinogram, trusted_share
+from SSLMARLib.methods.sslmar import SSLMAR, metal_subtraction, mirrored, replaced_sinogram, restore, trusted_share
 from SSLMARLib.networks.sslmar import SSLMARNetwork, load_sslmar_network
 from SSLMARLib.networks.weights import save_weights
 from SSLMARLib.tomography import FanBeamGeometry, FanBeamProjector
@@ -124,7 +124,7 @@ def test_gradients_go_through_the_iterations_but_not_through_the_metal_subtracti
     first, second = restore(network, scan, 2, measured_share=torch.ones(2)).refined_images
     (through_both,) = torch.autograd.grad(second.square().sum(), first, retain_graph=True)
     assert float(through_both.abs().max()) > 0
-    assert not subtracted_sinogram(scan, scan.projector.project(first)).requires_grad
+    assert not metal_subtraction(scan)(scan.projector.project(first)).requires_grad
     second.square().sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
 
