@@ -70,6 +70,12 @@ class BatchesInOrder:
     def _from(self, step: int) -> Iterator:
         numbers = count(step * self._processes + self._rank, self._processes)
         loader = torch.utils.data.DataLoader(
-            self._pairs, batch_size=None, sampler=numbers, num_workers=self._workers, prefetch_factor=4, pin_memory=self._pin_memory
+            self._pairs,
+            batch_size=None,
+            sampler=numbers,
+            num_workers=self._workers,
+            multiprocessing_context="spawn",  # a copy of this process (fork) would inherit the locks of its threads, and may hang
+            prefetch_factor=4,
+            pin_memory=self._pin_memory,
         )
         return iter(loader)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy
 import pytest
 
@@ -119,16 +117,6 @@ def test_turned_moved_scaled():
     assert numpy.array_equal(moved, numpy.roll(original, (10, -20), (0, 1)))
     larger = implant.moved((0, 0, 0), scale=2).mask(FRAME, (101, 101))
     assert larger.sum() == pytest.approx(4 * original.sum(), rel=0.05)
-
-
-def test_masks_of_all_kinds_are_quick(body):
-    generator = numpy.random.default_rng(0)
-    seconds = []
-    for _ in range(60):
-        start = time.perf_counter()
-        random_metal_mask(body, generator)
-        seconds.append(time.perf_counter() - start)
-    assert numpy.median(seconds) < 0.010
 
 
 def test_tiny_and_hopeless_bodies():
