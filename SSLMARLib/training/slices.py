@@ -21,6 +21,16 @@ SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".npz")
 METAL_HU = 2200
 MOST_METAL_PIXELS = 20  # a slice with more pixels above METAL_HU may hold metal, and is left out
 SMALLEST_BODY_SHARE = 0.08  # of the slice above -500 HU; emptier slices teach nothing
+HELD_OUT_PATIENTS = (  # SSLMAR is judged on them: the development volumes, the scan with a filling, the one with a femoral nail
+    "tcga_ov_09_2043",
+    "tcga_09_2043",
+    "lidc_idri_0314",
+    "tcga_thca_e3_a3e5",
+    "tcga_e3_a3e5",
+    "naist_sample1",
+    "naist_sample2",
+    "totalsegmentator_femoral_nail",
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,8 @@ def read_metal_free_slices(folder: str | Path, size: int = 416, leave_out=()) ->
     Files are volumes that `read_volume` reads, folders of DICOM slices, and .npz with `hu` (slices, rows, columns) and `patient`.
     A volume is one patient. Slices with metal or without a body are left out, and so are the files named in `leave_out`, and
     hidden ones. Raises InputError where nothing is left, and for a name in `leave_out` that is not there, as a slip of the pen
-    would train on what must not be trained on.
+    would train on what must not be trained on. Raises it as well for one of HELD_OUT_PATIENTS, by the name of its file or folder or
+    by the `patient` of a slice.
     """
     scans = [(scan.on_grid(size), scan.patients) for scan in metal_free_scans(folder, leave_out)]
     return MetalFreeSlices(*(numpy.concatenate(parts) for parts in zip(*scans, strict=True)))
@@ -92,6 +103,7 @@ def metal_free_scans(folder: str | Path, leave_out=()) -> Iterator[MetalFreeScan
         if source.name in leave_out:
             continue
         voxels_hu, spacing_mm, names = _read(source)
+        _refuse_held_out(source, names)
         usable = (voxels_hu > METAL_HU).sum(axis=(1, 2)) <= MOST_METAL_PIXELS
         usable &= (voxels_hu > -500).mean(axis=(1, 2)) >= SMALLEST_BODY_SHARE
         if not usable.any():
@@ -101,6 +113,21 @@ def metal_free_scans(folder: str | Path, leave_out=()) -> Iterator[MetalFreeScan
         yield MetalFreeScan(voxels_hu[usable], spacing_mm, names[usable])
     if not found:
         raise InputError(f"The training data folder {folder} has no usable scan: give NRRD, NIfTI, MetaImage or DICOM without metal.")
+
+
+def _refuse_held_out(source: Path, patients: numpy.ndarray) -> None:
+    """InputError where a name, whatever its case and separators, holds that of a patient on whom SSLMAR is judged."""
+    for name in (source.name, *numpy.unique(patients)):
+        for held_out in HELD_OUT_PATIENTS:
+            if _letters_and_digits(held_out) in _letters_and_digits(str(name)):
+                raise InputError(
+                    f"{source} is, or holds, the patient {held_out}, on whom SSLMAR is judged and so must not learn: remove it from the "
+                    "training data, or name the file in leave_out."
+                )
+
+
+def _letters_and_digits(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def _read(source: Path):

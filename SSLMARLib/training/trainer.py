@@ -93,7 +93,7 @@ def train(
         loss.backward()
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise InputError(f"The training fell apart: the loss of step {step} is {value}; give a lower learning_rate.")
+            raise InputError(f"Training diverged: the loss is {value} at step {step}; lower learning_rate.")
         if configuration.largest_gradient:
             torch.nn.utils.clip_grad_norm_(task.network.parameters(), configuration.largest_gradient)
         optimizer.step()

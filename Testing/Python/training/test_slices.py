@@ -182,3 +182,36 @@ def test_both_sides_have_a_patient(share, expected):
     assert len(numpy.unique(many_patients().split(share, 0)[1].patients)) == expected
     with pytest.raises(InputError, match="has 1 patient: two are needed"):
         many_patients(1).split(share, 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_tcga_thca_e3_a3e5_neck.nii.gz",
+        "realmetal_tcga_thca_e3_a3e5_dental.nii.gz",
+        "TCGA-E3-A3E5",
+        "TCGA-09-2043.nrrd",
+        "test_tcga_ov_09_2043_pelvis_contig.nii.gz",
+        "LIDC-IDRI-0314.mha",
+        "test_naist_sample1.nii.gz",
+        "test_naist_sample2.nii.gz",
+        "realmetal_totalsegmentator_femoral_nail.nii.gz",
+    ],
+)
+def test_who_judges_must_not_be_learned_from(folder, make_scan, name):
+    write(make_scan(1), folder / "someone_else.nrrd")
+    if "." in name:
+        write(make_scan(2), folder / name)
+    else:
+        write_dicom(make_scan(2), folder / name)
+    with pytest.raises(InputError, match="on whom SSLMAR is judged"):
+        read_metal_free_slices(folder, size=64)
+    assert len(read_metal_free_slices(folder, size=64, leave_out=[name])) == 2
+
+
+def test_a_judge_among_packed_slices_is_found_by_the_patient_s_name(folder, make_scan):
+    numpy.savez(folder / "packed.npz", hu=make_scan(1), patient=["somebody", "LIDC_IDRI_0314"])
+    with pytest.raises(InputError, match="the patient lidc_idri_0314, on whom SSLMAR is judged"):
+        read_metal_free_slices(folder, size=64)
+    numpy.savez(folder / "packed.npz", hu=make_scan(1), patient=["somebody", "LIDC_IDRI_0313"])
+    assert len(read_metal_free_slices(folder, size=64)) == 2
