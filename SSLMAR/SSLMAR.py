@@ -60,7 +60,7 @@ class SSLMAR(ScriptedLoadableModule):
         self.parent.helpText = _(
             "Removes the streaks that metal implants cause in a CT volume. Choose the volume, say where the metal is "
             "(a threshold, or a segmentation), choose a method and press Apply: the result is a new volume beside the "
-            "input, which is never changed. For research; this is no medical device."
+            "input, which is never changed. For research; this is not a medical device."
         )
         self.parent.acknowledgementText = _(
             "After L. Yu, Z. Zhang, X. Li, H. Ren, W. Zhao and L. Xing, Metal Artifact Reduction in 2D CT Images with "

@@ -18,7 +18,7 @@ Progress = Callable[[float, str], None]
 
 
 class ExpectedTime:
-    """Seconds a slice by device and method, kept in memory or in a store that outlives the process.
+    """Seconds per slice by device and method, kept in memory or in a store that outlives the process.
 
     store: has value(key) and setValue(key, value) for texts, as QSettings has.
     """

@@ -151,7 +151,7 @@ def methodDescription(name):
         ),
         "cnnmar": _("A neural network makes the prior image that the rays through metal are taken from."),
         "sslmar": _(
-            "Two neural networks repair the sinogram and the image; learned without images free of metal artifacts."
+            "A neural network that learned from images free of metal gives the prior; slowest, smallest error on simulated scans."
         ),
     }
     return descriptions.get(name, "")

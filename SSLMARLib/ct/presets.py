@@ -58,7 +58,7 @@ _ALL = (
         threshold_hu=2000.0,
         smallest_component_mm3=2.0,
         dilation_mm=0.0,
-        description="Pacemakers, defibrillators and their leads. Contrast medium may be as bright: tick it out by hand.",
+        description="Pacemakers, defibrillators and their leads. Contrast medium may be as bright: untick its segment.",
     ),
 )
 """How the values were found. A scan blurs metal, and its edge lies where the blurred value has fallen to half of the metal's own: 5800 HU

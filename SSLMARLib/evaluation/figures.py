@@ -101,7 +101,7 @@ def figure_comparison(
     difference_window_hu=DIFFERENCE_WINDOW_HU,
     overwrite: bool = False,
 ):
-    """Two lines of panels a case: the images, and below each its difference to the reference. Returns the Figure.
+    """Two lines of panels per case: the images, and below each its difference to the reference. Returns the Figure.
 
     path: where it is saved (PNG), if given. Metal is red in the images and in the differences. Raises InputError for
     no rows, MissingPackageError without matplotlib.

@@ -64,7 +64,7 @@ class ODLAstraProjector:
 
 
 def time_projector(progress: Callable[[float, str], None] = lambda fraction, message: None) -> dict:
-    """Median ms a slice of P, its adjoint and FBP on the CPU for batches of 1, 8 and 32, beside the baseline's.
+    """Median ms per slice of P, its adjoint and FBP on the CPU for batches of 1, 8 and 32, beside the baseline's.
 
     Returns what `sslmar bench projector --json` writes; `baseline` is None, with `baseline_absent` saying why, without ASTRA.
     """
@@ -131,7 +131,7 @@ def time_pipeline(
     methods=("li", "nmar"),
     progress: Callable[[float, str], None] = lambda fraction, message: None,
 ) -> dict:
-    """Seconds a slice of `reduce_metal_artifacts` on the CPU, and of the same steps with the baseline's projector.
+    """Seconds per slice of `reduce_metal_artifacts` on the CPU, and of the same steps with the baseline's projector.
 
     volume_hu, metal_mask: (slices, rows, columns), metal in every slice; the projector is built before the clock starts. Returns what
     `sslmar bench pipeline --json` writes.

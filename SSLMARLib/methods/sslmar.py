@@ -165,7 +165,7 @@ def metal_subtraction(
 class SSLMAR:
     name = "sslmar"
     title = "SSLMAR"
-    description = "Two networks learned without paired scans give the prior that fills the metal trace."
+    description = "A network that learned from images free of metal gives the prior that fills the metal trace: slowest, smallest error."
     slices_per_batch = {"cpu": 1}  # of nearly a second each, so that a cancel is quick
 
     def __init__(self, weights: str = "sslmar", iterations: int | None = None, flip_averaging: bool = False):

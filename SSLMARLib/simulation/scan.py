@@ -214,7 +214,7 @@ def _checked(image, metal_mask, projector) -> tuple[torch.Tensor, torch.Tensor]:
     image = (image if image.dim() == 3 else image[None]).to(projector.dtype)
     metal_mask = (metal_mask if metal_mask.dim() == 3 else metal_mask[None]).to(projector.dtype)
     if image.shape[0] != metal_mask.shape[0] and 1 not in (image.shape[0], metal_mask.shape[0]):
-        raise InputError(f"There are {image.shape[0]} slices and {metal_mask.shape[0]} metal masks: give one mask a slice.")
+        raise InputError(f"There are {image.shape[0]} slices and {metal_mask.shape[0]} metal masks: give one mask per slice.")
     if not bool(torch.isfinite(image).all()):
         raise InputError("The image has NaN or infinite pixels: replace them first.")
     if image.min() < 0:

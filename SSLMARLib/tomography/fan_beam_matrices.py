@@ -101,7 +101,7 @@ def joseph_matrix(geometry: FanBeamGeometry, sources, cells, ray_order, dtype: t
 
 
 def _joseph_block(source, direction, rows, columns, pixel_cm, dtype):
-    """(entries of each ray, pixel of each entry, weight of each entry) of some rays; two entries a step along the ray."""
+    """(entries of each ray, pixel of each entry, weight of each entry) of some rays; two entries per step along the ray."""
     along_y = direction[:, 1].abs() >= direction[:, 0].abs()
     major = torch.where(along_y, 1, 0)
     minor = 1 - major
@@ -148,7 +148,7 @@ def backprojection_matrix(geometry: FanBeamGeometry, sources, cells, ray_order, 
     """Backprojection matrix of FBP: one row a pixel, one column a ray in `ray_order`; no unit.
 
     Pixel-driven, linear between two bins, with the fan-beam weight (R / l)^2, where l is the pixel's distance from the source
-    along the central ray (Kak and Slaney 1988, section 3.4.2). Two entries a view and pixel; outside the detector they weigh 0.
+    along the central ray (Kak and Slaney 1988, section 3.4.2). Two entries per view and pixel; outside the detector they weigh 0.
     """
     rows, columns = geometry.image_shape
     views, bins = cells.shape[:2]

@@ -60,7 +60,7 @@ def fan_beam_filter(geometry: FanBeamGeometry, dtype: torch.dtype = torch.float3
 def ramp_kernel(bins: int, sharpening: float = INTERPOLATION_SHARPENING) -> numpy.ndarray:
     """The band-limited ramp for a bin distance of 1, at distances 0 to bins - 1; float64 (bins,).
 
-    Linear interpolation between bins, which follows in the backprojection, damps the frequency f (cycles a bin) by sinc(f)^2. The
+    Linear interpolation between bins, which follows in the backprojection, damps the frequency f (cycles per bin) by sinc(f)^2. The
     ramp is divided by sinc(f)^sharpening to make up for a part of that: 0 is the plain ramp, 2 all of it, which amplifies noise.
     """
     length = 1 << (8 * bins).bit_length()  # so long that its copies do not reach each other

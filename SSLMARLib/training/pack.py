@@ -35,7 +35,7 @@ def pack_metal_free_slices(
 ) -> list[Path]:
     """Write the usable slices of `folder` to `output` (.npz), or to OUTPUT_1.npz, OUTPUT_2.npz ... of at most `part_mib` MiB each.
 
-    most_slices: so many of a patient, evenly spaced; None for all. step_hu: HU are rounded to multiples of it, as noise is what
+    most_slices: so many per patient, evenly spaced; None for all. step_hu: HU are rounded to multiples of it, as noise is what
     compresses badly. Returns the files. Raises InputError for sizes that make no sense, a part that one slice alone exceeds, files
     that exist (without `overwrite`), and as `read_metal_free_slices` does.
     """
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=416, help="rows and columns of the largest slices (default: 416)")
     parser.add_argument("--leave-out", nargs="+", default=(), metavar="NAME", help="files of the folder that are not packed")
     parser.add_argument("--part-mib", type=float, default=60.0, help="size of a part, MiB (default: 60)")
-    parser.add_argument("--most-slices", type=int, metavar="N", help="at most N slices of a patient, evenly spaced")
+    parser.add_argument("--most-slices", type=int, metavar="N", help="at most N slices per patient, evenly spaced")
     parser.add_argument("--step-hu", type=int, default=1, help="round HU to multiples of this (default: 1)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     options = vars(parser.parse_args(arguments))

@@ -149,6 +149,6 @@ def _read(source: Path):
     if not fits or voxels_hu.dtype.kind not in "iuf" or not numpy.isfinite(voxels_hu).all():
         raise InputError(
             f"{source} has `hu` {voxels_hu.shape} {voxels_hu.dtype} and `patient` {names.shape}: give finite HU (slices, rows, columns) "
-            "and one patient a slice, or remove it from the training data."
+            "and one patient per slice, or remove it from the training data."
         )
     return voxels_hu, (1.0, 1.0), names

@@ -74,7 +74,7 @@ def draw_measured_share(generator: numpy.random.Generator, count: int) -> torch.
 def spoiled(
     sinogram: torch.Tensor, metal_path_cm: torch.Tensor, errors: list[DataErrors], projector: FanBeamProjector
 ) -> torch.Tensor:
-    """Metal-free sinograms with errors that grow along the path in metal; (slices, views, bins), all line integrals, one error a slice."""
+    """Metal-free sinograms with errors that grow along the path in metal; (slices, views, bins), line integrals, one error per slice."""
     device, dtype = sinogram.device, sinogram.dtype
     longest = metal_path_cm.amax((-2, -1), keepdim=True).clamp(min=1e-6)
     share = metal_path_cm / longest

@@ -1,8 +1,8 @@
-"""Seconds a slice of each method, everything included from slice to corrected slice, at batch 1 and 4, and the peak memory.
+"""Seconds per slice of each method, everything included from slice to corrected slice, at batch 1 and 4, and the peak memory.
 
     python Testing/Benchmarks/method_speed.py [--methods li nmar cnnmar sslmar] [--device cpu]
 
-The slices are those of `sslmar bench pipeline`, 512 x 512 pixels. Bounds of the default method: 1.5 s a slice on two CPU cores at
+The slices are those of `sslmar bench pipeline`, 512 x 512 pixels. Bounds of the default method: 1.5 s per slice on two CPU cores at
 batch 4, 4 GB; on a GPU 0.05 s and 4 GB of its memory. Exit status 1 where one is broken.
 """
 
@@ -38,7 +38,7 @@ def main() -> int:
                 reduce_metal_artifacts(volume_hu, spacing_mm, mask, method, arguments.device, batch_size=batch)
                 seconds.append((time.monotonic() - start) / batch)
             slowest, median = max(seconds[1:]), statistics.median(seconds[1:])
-            print(f"{method}, batch {batch}: {median:.3f} s a slice (at most {slowest:.3f})", flush=True)
+            print(f"{method}, batch {batch}: {median:.3f} s per slice (at most {slowest:.3f})", flush=True)
             if method == DEFAULT_METHOD and batch == 4:
                 kept = median <= LARGEST_SECONDS[arguments.device.split(":")[0]]
     on_gpu = arguments.device.startswith("cuda")

@@ -2,7 +2,7 @@
 
     python Testing/Benchmarks/quick_enough.py
 
-Bounds on two CPU cores: 10 ms a mask (median of 60), 5 s a preview. Exit status 1 where one is broken.
+Bounds on two CPU cores: 10 ms per mask (median of 60), 5 s per preview. Exit status 1 where one is broken.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
     python Testing/Benchmarks/real_metal.py PICTURE.png [--methods nmar cnnmar sslmar]        (needs ../shared/data)
 
-All slices with metal of a scan with a filling, and of one with a filling and a chest port. The picture shows of each scan the slice
-with the strongest streaks, and what the last method changed in it.
+All slices with metal of three scans. The one with a filling shares no patient with any training, but limits of SSLMAR were chosen on
+it; the one with a femoral nail shares none and nothing was chosen on it; of the patient with a filling and a chest port metal-free
+slices of the same series were learned from. The picture shows of each scan the slice with the strongest streaks, and what the last
+method changed in it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ from SSLMARLib.ct.segmentation import segment_metal
 from SSLMARLib.evaluation.no_reference import measuring_regions, streak_amplitude_hu
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "realmetal"
-SCANS = {"filling": "realmetal_tcga_thca_e3_a3e5_dental", "filling and port": "realmetal_acrin_001_dental_port"}
+SCANS = {
+    "filling": "realmetal_tcga_thca_e3_a3e5_dental",
+    "femoral nail": "realmetal_totalsegmentator_femoral_nail",
+    "filling and port": "realmetal_acrin_001_dental_port",
+}
 HALF_WIDTH_PIXELS = 110
 
 

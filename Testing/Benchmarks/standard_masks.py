@@ -46,7 +46,7 @@ def development_slices() -> Iterator[tuple[str, CTVolume, int, numpy.ndarray]]:
 
 
 def make_scans(folder: Path) -> int:
-    """Write one simulated volume a slice, whose slices are the masks; returns the number of combinations."""
+    """Write one simulated volume per slice, whose slices are the masks; returns the number of combinations."""
     combinations = 0
     for name, volume, number, masks in development_slices():
         with tempfile.TemporaryDirectory() as scratch:

@@ -172,7 +172,7 @@ def test_a_start_without_resume_is_a_new_one(make_configuration, tmp_path):
 def test_a_loss_that_is_no_number_stops_the_training_and_spares_the_checkpoint(make_configuration, tmp_path, value):
     configuration = make_configuration(steps=8, validate_every=50, checkpoint_every=2)
     task = ScriptedTask([1.0], lambda weight, step: weight.sum() * 0 + (value if step == 5 else 1.0))
-    with pytest.raises(InputError, match="the loss of step 5 is .*learning_rate"):
+    with pytest.raises(InputError, match="Training diverged: the loss is .* at step 5; lower learning_rate"):
         train(task, configuration)
     assert torch.isfinite(task.network.weight).all()
     finished = ScriptedTask([0.5])
