@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -22,7 +23,7 @@ from .ct.padding import padding_mask
 from .ct.segmentation import DEFAULT_PEAK_HU, DEFAULT_SMALLEST_COMPONENT_MM3, DEFAULT_THRESHOLD_HU, segment_metal
 from .device import choose_device_and_say, free_unused_memory, is_out_of_memory, to_array, to_tensor
 from .errors import Cancelled, InputError, import_torch
-from .methods import DEFAULT_METHOD, get_method
+from .methods import DEFAULT_METHOD, Method, get_method
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,6 @@ SLICES_PER_BATCH = {"cpu": 8, "cuda": 16}  # of a method that does not say (see 
 LARGEST_METAL_SHARE = 0.5  # of a slice; the largest hip endoprostheses cover some percent
 HIGHEST_HU = 1e6  # a hundred times the brightest metal of scanners with an extended scale: beyond it are no Hounsfield units
 METAL_EDGE_PIXELS = 2  # of the projector's grid: see metal_edge_weight
-SMALL_CHANGE_HU, SMALL_CHANGE_PIXELS = 8.0, 10.0  # of the grid too; chosen on simulated development scans: see without_small_changes
 LOWEST_HU = -1024.0  # a correction makes nothing darker than a scanner can store
 
 
@@ -74,7 +74,7 @@ def reduce_metal_artifacts(
     volume_hu: numpy.ndarray,
     spacing_mm: tuple[float, float, float],
     metal_mask: numpy.ndarray | None = None,
-    method: str = DEFAULT_METHOD,
+    method: str | os.PathLike | Method = DEFAULT_METHOD,
     device: str = "auto",
     progress: Callable[[float, str], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
@@ -94,7 +94,7 @@ def reduce_metal_artifacts(
     spacing_mm: voxel size in the same axis order, (slices, rows, columns).
     metal_mask: (slices, rows, columns), non-zero = metal; None finds it with `threshold_hu`, `smallest_component_mm3`,
         `metal_peak_hu` (None for the defaults of `segment_metal`) and `mask_dilation_mm`.
-    method: one of `available_methods()`.
+    method: one of `available_methods()`, a .safetensors file that `sslmar train` wrote, or a `methods.base.Method`.
     device: "auto", "cpu" or "cuda".
     progress: called as progress(fraction from 0 to 1, message).
     is_cancelled: asked between batches; once it returns True, Cancelled is raised.
@@ -160,7 +160,7 @@ def reduce_metal_artifacts(
     )
     run = run_on(device=device)
     corrected = volume_hu.copy()
-    slices_per_batch = {**SLICES_PER_BATCH, **getattr(corrector, "slices_per_batch", {})}
+    slices_per_batch = {**SLICES_PER_BATCH, **corrector.slices_per_batch}
     batch = wanted_batch = int(batch_size or slices_per_batch[device.split(":")[0]])
     done, changed_hu, largest_hu = 0, 0.0, 0.0
     while done < len(metal_slices):
@@ -218,6 +218,7 @@ def reduce_metal_artifacts(
             **segmentation,
             "trace_dilation_bins": int(trace_dilation_bins),
             "restore_metal": bool(restore_metal),
+            **corrector.facts(),
         },
         warnings=warnings,
     )
@@ -270,7 +271,10 @@ class _SliceRun:
             )
             self.check_cancelled()
             reconstruction = self.projector.fbp(self.method.correct(scan))
-            difference = self.grid.from_grid(without_small_changes(reconstruction - scan.uncorrected_image))
+            change = without_small_changes(
+                reconstruction - scan.uncorrected_image, self.method.small_change_hu, self.method.small_change_pixels
+            )
+            difference = self.grid.from_grid(change)
             edge = self.grid.from_grid(metal_edge_weight(scan.metal_mask)).clamp(0, 1)
             result = slices + difference
             result += edge * (self.grid.from_grid(reconstruction) - result)
@@ -303,18 +307,18 @@ def metal_edge_weight(metal_mask):
     return avg_pool2d(dilated(metal_mask, METAL_EDGE_PIXELS)[:, None].float(), 3, stride=1, padding=1, count_include_pad=False)[:, 0]
 
 
-def without_small_changes(difference):
+def without_small_changes(difference, small_change_hu: float, small_change_pixels: float):
     """A correction with its part below the noise taken out, as a Wiener filter would; both (slices, rows, columns) in 1/cm.
 
-    Where its root mean square v within SMALL_CHANGE_PIXELS (sigma of a Gaussian, on the projector's grid) is far below SMALL_CHANGE_HU,
+    Where its root mean square v within small_change_pixels (sigma of a Gaussian, on the projector's grid) is far below small_change_hu,
     the slice stays as it is: a filled trace spreads faint rays over the whole body, which cure nothing. The factor is
-    v^2 / (v^2 + SMALL_CHANGE_HU^2).
+    v^2 / (v^2 + small_change_hu^2).
     Simulated development slices come nearer to their truth with it, by every method.
     """
     from .methods.filters import gaussian_smoothing
 
-    mean_square = gaussian_smoothing(difference.square(), SMALL_CHANGE_PIXELS)
-    small = SMALL_CHANGE_HU / 1000 * WATER_ATTENUATION_PER_CM
+    mean_square = gaussian_smoothing(difference.square(), small_change_pixels)
+    small = small_change_hu / 1000 * WATER_ATTENUATION_PER_CM
     return difference * mean_square / (mean_square + small**2)
 
 

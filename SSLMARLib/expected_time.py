@@ -9,8 +9,10 @@ import math
 import time
 from collections.abc import Callable
 
+from .errors import InputError
+from .methods import METHODS, get_method
+
 KEY = "SSLMAR/SecondsPerSlice"
-RELATIVE_COST = {"li": 1.0, "nmar": 1.3, "cnnmar": 2.5, "sslmar": 8.7}  # of a slice, measured on a CPU
 FEWEST_SLICES = 4
 SLICES_BEGIN = 0.02  # the fraction of the progress at which `reduce_metal_artifacts` comes to the slices
 
@@ -37,11 +39,8 @@ class ExpectedTime:
             return 0.0 if known else None
         if method in known:
             return slices * known[method]
-        estimates = [
-            seconds * RELATIVE_COST[method] / RELATIVE_COST[other]
-            for other, seconds in known.items()
-            if method in RELATIVE_COST and other in RELATIVE_COST
-        ]
+        cost = _relative_cost(method)
+        estimates = [seconds * cost / other for seconds, other in ((known[name], _relative_cost(name)) for name in known) if cost and other]
         return slices * sorted(estimates)[len(estimates) // 2] if estimates else None
 
     def remember(
@@ -74,6 +73,10 @@ class ExpectedTime:
             self._seconds_per_slice, self._auto_device = loaded, str(content["auto"])
 
 
+def _relative_cost(name: str) -> float | None:
+    return METHODS[name].relative_cost if name in METHODS else None
+
+
 class Stopwatch:
     """A progress function that hands everything on and measures the time of the slices, without the start before them."""
 
@@ -101,8 +104,11 @@ def use_timing_store(store) -> None:
     _expected = ExpectedTime(store)
 
 
-def expected_seconds(method: str, slices: int, device: str = "auto") -> float | None:
-    """How many seconds a correction of so many slices with metal takes on this computer; None where that is not known."""
+def expected_seconds(method, slices: int, device: str = "auto") -> float | None:
+    """How many seconds a correction of so many slices with metal takes on this computer; None where that is not known.
+    method: as `get_method` takes it."""
+    with contextlib.suppress(InputError):  # of one that is not there nothing is known
+        method = get_method(method).name
     return _expected.seconds(method, slices, device)
 
 

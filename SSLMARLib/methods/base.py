@@ -1,16 +1,16 @@
-"""What every method gets and gives."""
+"""What every method gets and gives, and what it says of itself. Importing this needs no torch."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-from ..sinogram.interpolation import linear_interpolation
-from ..sinogram.trace import metal_trace
-from ..tomography.projector import FanBeamProjector
+    from ..tomography.projector import FanBeamProjector
 
 
 @dataclass
@@ -30,8 +30,9 @@ class MetalAffectedScan:
     @classmethod
     def from_images(cls, image, metal_mask, projector, trace_dilation_bins: int = 0) -> MetalAffectedScan:
         """Project images (slices, rows, columns) in 1/cm that have artifacts, as scanners hand out no sinograms (III-E)."""
-        scan = cls(projector.project(image), metal_trace(metal_mask, projector, trace_dilation_bins), metal_mask, projector)
-        return scan
+        from ..sinogram.trace import metal_trace
+
+        return cls(projector.project(image), metal_trace(metal_mask, projector, trace_dilation_bins), metal_mask, projector)
 
     @cached_property
     def metal_path_cm(self) -> torch.Tensor:
@@ -46,6 +47,8 @@ class MetalAffectedScan:
     @cached_property
     def interpolated_sinogram(self) -> torch.Tensor:
         """S_LI: the sinogram linearly interpolated across the trace (eq. 9), (slices, views, bins)."""
+        from ..sinogram.interpolation import linear_interpolation
+
         return linear_interpolation(self.sinogram, self.trace)
 
     @cached_property
@@ -54,17 +57,32 @@ class MetalAffectedScan:
         return self.projector.fbp(self.interpolated_sinogram)
 
 
-class Method(Protocol):
-    """A way to correct sinograms. Implementations hold no state of the scan.
+class Method(ABC):
+    """A way to correct sinograms, and all that is known of it. Implementations hold no state of the scan.
 
-    A slow one also has slices_per_batch, such as {"cpu": 1}: by device, how many slices it corrects at once. A run can be
-    cancelled between batches only, and should end within two seconds then.
+    The panel shows methods before PyTorch is installed: a method's file imports torch, and what needs it, where it computes.
+
+    name: as users write it, "nmar". title: as they read it, "NMAR". description: one line, which the panel shows too.
+    relative_cost: time of a slice in units of LI's, measured on a CPU; None where it is not known.
+    packages: what it needs beyond PyTorch and what every method needs, as named in the panel's requirements.txt.
+    slices_per_batch: such as {"cpu": 1}: by device, how many slices it corrects at once, where the usual number is too slow. A run
+        can be cancelled between batches only, and should end within two seconds then.
+    small_change_hu, small_change_pixels: below which strength a change is taken out again; see `correction.without_small_changes`.
     """
 
-    name: str  # as users write it: "nmar"
-    title: str  # as users read it: "NMAR"
-    description: str  # one line
+    name: ClassVar[str]
+    title: str
+    description: str
+    relative_cost: ClassVar[float | None] = None
+    packages: ClassVar[tuple[str, ...]] = ()
+    slices_per_batch: ClassVar[dict[str, int]] = {}
+    small_change_hu: float = 8.0
+    small_change_pixels: float = 10.0  # of the projector's grid
 
+    @abstractmethod
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """The corrected sinograms (slices, views, bins); outside the trace they are the scan's own, to the bit."""
-        ...
+
+    def facts(self) -> dict:
+        """What else a report says of the method, in JSON's types."""
+        return {}

@@ -2,60 +2,69 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from ..ct.attenuation import WATER_ATTENUATION_PER_CM, hu_to_attenuation
-from ..networks.cnnmar import load_cnnmar_network
-from ..sinogram.beam_hardening import metal_beam_hardening_correction
-from ..sinogram.replacement import metal_trace_replacement
 from .base import MetalAffectedScan
-from .filters import gaussian_smoothing
+from .learned import LearnedMethod
 
-SOFT_TISSUE_HU = (-300.0, 300.0)  # this and the next were chosen on the validation patients of the shipped weights
-BORDER_PIXELS = 3  # over so many pixels the uniform tissue gives way to the image, so that no new edges arise
+if TYPE_CHECKING:
+    import torch
 
 
-class CNNMAR:
+class CNNMAR(LearnedMethod):
     name = "cnnmar"
     title = "CNNMAR"
     description = "A small network's prior image fills the metal trace: trained on simulated metal, better than NMAR."
+    relative_cost = 2.5
+    shipped_sha256 = "49e1fd2bab403710a4d4c0d3de7cc7faf09c368f7e4348943d559e89b3aead6b"
 
-    def __init__(self, weights: str = "cnnmar"):
-        """weights: the name of shipped weights, or the path of a .safetensors file that `sslmar train` wrote."""
-        self.weights = weights
-        self._networks = {}  # device -> network, loaded at first use
+    @staticmethod
+    def network_class() -> type:
+        from ..networks.cnnmar import CNNMARNetwork
+
+        return CNNMARNetwork
 
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """Corrected sinograms (slices, views, bins): eq. 8 with the tissue-processed image of the network as prior."""
-        device = scan.sinogram.device
-        if device not in self._networks:
-            self._networks[device] = load_cnnmar_network(self.weights).to(device)
-        image = self._networks[device](network_images(scan))
-        prior = tissue_processing(image, scan.metal_mask)
+        from ..sinogram.replacement import metal_trace_replacement
+
+        image = self.network(scan.sinogram.device)(network_images(scan))
+        prior = tissue_processing(image, scan.metal_mask, self.constants.soft_tissue_hu, self.constants.border_pixels)
         return metal_trace_replacement(scan.sinogram, scan.projector.project(prior), scan.trace)
 
 
 def network_images(scan: MetalAffectedScan) -> torch.Tensor:
     """Uncorrected, BHC and LI image as the network takes them: (slices, 3, rows, columns) in 1/cm."""
+    import torch
+
+    from ..sinogram.beam_hardening import metal_beam_hardening_correction
+
     hardened = metal_beam_hardening_correction(scan.sinogram, scan.interpolated_sinogram, scan.metal_path_cm, scan.trace)
     images = (scan.uncorrected_image, scan.projector.fbp(hardened), scan.interpolated_image)
     return torch.stack(images, dim=1)
 
 
-def tissue_processing(image: torch.Tensor, metal_mask: torch.Tensor) -> torch.Tensor:
+def tissue_processing(
+    image: torch.Tensor, metal_mask: torch.Tensor, soft_tissue_hu: tuple[float, float], border_pixels: int
+) -> torch.Tensor:
     """The prior of an image: soft tissue is made uniform, as artifacts that are left there would be projected again; 1/cm.
 
-    image, metal_mask: (slices, rows, columns). Pixels of a smoothed image within SOFT_TISSUE_HU get the mean of their class,
-    less so within BORDER_PIXELS of the class's border. Metal pixels are soft tissue.
+    image, metal_mask: (slices, rows, columns). Pixels of a smoothed image within soft_tissue_hu get the mean of their class,
+    less so within border_pixels of the class's border, so that no new edges arise. Metal pixels are soft tissue.
     """
+    import torch
+
+    from .filters import gaussian_smoothing
+
     image = torch.where(metal_mask, WATER_ATTENUATION_PER_CM, image).clamp(min=0)
     smoothed = gaussian_smoothing(image, 1.0)
-    low, high = (hu_to_attenuation(value) for value in SOFT_TISSUE_HU)
+    low, high = (hu_to_attenuation(value) for value in soft_tissue_hu)
     tissue = ((smoothed > low) & (smoothed < high)).to(image.dtype)
     mean = (image * tissue).sum((-2, -1), keepdim=True) / tissue.sum((-2, -1), keepdim=True).clamp(min=1)
     depth = torch.zeros_like(tissue)
     inside = tissue[:, None]
-    for _ in range(BORDER_PIXELS):
+    for _ in range(border_pixels):
         inside = -torch.nn.functional.max_pool2d(-inside, 3, stride=1, padding=1)
-        depth += inside[:, 0] / BORDER_PIXELS
+        depth += inside[:, 0] / border_pixels
     return depth * mean + (1 - depth) * image

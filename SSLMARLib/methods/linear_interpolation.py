@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
-from .base import MetalAffectedScan
+from .base import MetalAffectedScan, Method
+
+if TYPE_CHECKING:
+    import torch
 
 
-class LinearInterpolation:
+class LinearInterpolation(Method):
     name = "li"
     title = "LI"
     description = "Linear interpolation across the metal trace: fast and robust, blurs what lies near metal."
+    relative_cost = 1.0
 
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """S_LI of eq. 9, (slices, views, bins)."""

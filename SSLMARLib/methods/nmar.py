@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from ..ct.attenuation import WATER_ATTENUATION_PER_CM, hu_to_attenuation
-from ..sinogram.normalization import normalized_interpolation
-from .base import MetalAffectedScan
-from .filters import gaussian_smoothing
+from .base import MetalAffectedScan, Method
+
+if TYPE_CHECKING:
+    import torch
 
 AIR_BELOW_HU = -500.0
 BONE_ABOVE_HU = 300.0
 SMOOTHING_PIXELS = 1.5
 
 
-class NMAR:
+class NMAR(Method):
     name = "nmar"
     title = "NMAR"
     description = "Normalized interpolation with a prior of air, soft tissue and bone: keeps bone edges that LI smears."
+    relative_cost = 1.3
 
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """Corrected sinograms (slices, views, bins). The prior is made from the LI image, not from the uncorrected one,
         whose streaks would pass for bone and air."""
+        from ..sinogram.normalization import normalized_interpolation
+
         prior = tissue_prior(scan.interpolated_image, scan.metal_mask)
         return normalized_interpolation(scan.sinogram, scan.projector.project(prior), scan.trace)
 
@@ -32,6 +36,10 @@ def tissue_prior(image: torch.Tensor, metal_mask: torch.Tensor) -> torch.Tensor:
     The classes are drawn on a smoothed image, so that noise and fine streaks do not make holes; under metal the prior is
     soft tissue, as nothing is known there.
     """
+    import torch
+
+    from .filters import gaussian_smoothing
+
     smoothed = gaussian_smoothing(image, SMOOTHING_PIXELS)
     prior = torch.full_like(image, WATER_ATTENUATION_PER_CM)
     prior = torch.where(smoothed < hu_to_attenuation(AIR_BELOW_HU), 0.0, prior)

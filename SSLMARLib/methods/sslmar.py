@@ -2,198 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-
-from ..ct.attenuation import WATER_ATTENUATION_PER_CM
-from ..errors import InputError
-from ..networks.sslmar import SSLMARNetwork, load_sslmar_network
-from ..sinogram.metal_subtraction import metal_subtracted_sinogram, outline_projections
-from ..sinogram.replacement import metal_trace_replacement
 from .base import MetalAffectedScan
 from .cnnmar import tissue_processing
-from .filters import dilated, gaussian_smoothing
-from .nmar import NMAR
+from .learned import LearnedMethod, WeightsConstants
 
-STREAK_PIXELS = (1.5, 6.0)  # standard deviations between whose Gaussian filters streaks show
-NEAR_PIXELS, EDGE_PIXELS = 60, 4  # from metal
-SOFT_TISSUE = (0.85, 1.12)  # in units of water's attenuation
-ROUGHER, ARTIFACTS_BACK = (1.2, 1.4), (0.25, 0.35)  # trusted and not; see `trusted_share`
-TISSUE_SHARE = 0.5  # of the prior is its `tissue_processing`; chosen on simulated development scans
-MIRRORED_AXIS = -2  # x to -x: the sinogram of the mirrored image is the sinogram with both axes reversed
+if TYPE_CHECKING:
+    import torch
 
 
-@dataclass
-class Restoration:
-    """What the two networks make of a scan; all differentiable.
+@dataclass(frozen=True)
+class SSLMARConstants(WeightsConstants):
+    """tissue_share: of the prior is its `tissue_processing`. trust_per_cm: see `metal_subtracted_sinogram`.
 
-    completed_sinogram: S_sn of eq. 2, (slices, views, bins). completed_image: its FBP, (slices, rows, columns) in 1/cm.
-    refined_images: X_out of eq. 5, one of each iteration. Each iteration after the first refines the FBP of the sinogram whose
-    trace was replaced by the projections of the former one. Empty where SinoNet works alone.
+    rougher_limits, artifacts_back_limits: trusted and not, and trusted_tissue_water: the soft tissue looked at, in units of
+    water's attenuation; see `restoration.trusted_share`.
     """
 
-    completed_sinogram: torch.Tensor
-    completed_image: torch.Tensor
-    refined_images: list[torch.Tensor]
-
-    @property
-    def prior_image(self) -> torch.Tensor:
-        """The last image, (slices, rows, columns) in 1/cm."""
-        return self.refined_images[-1] if self.refined_images else self.completed_image
-
-    def averaged_with(self, mirror: Restoration) -> Restoration:
-        """The mean of this restoration and that of the mirrored scan."""
-        return Restoration(
-            (self.completed_sinogram + mirror.completed_sinogram.flip(-2, -1)) / 2,
-            (self.completed_image + mirror.completed_image.flip(MIRRORED_AXIS)) / 2,
-            [(one + other.flip(MIRRORED_AXIS)) / 2 for one, other in zip(self.refined_images, mirror.refined_images, strict=True)],
-        )
+    tissue_share: float
+    trust_per_cm: float
+    rougher_limits: tuple[float, float]
+    artifacts_back_limits: tuple[float, float]
+    trusted_tissue_water: tuple[float, float]
 
 
-def restore(
-    network: SSLMARNetwork,
-    scan: MetalAffectedScan,
-    iterations: int = 1,
-    data_in_trace: torch.Tensor | None = None,
-    measured_share: torch.Tensor | None = None,
-) -> Restoration:
-    """SinoNet, FBP, ImgNet; with more `iterations` also P, metal trace replacement, FBP and the same ImgNet again; with 0 SinoNet alone.
-
-    Of the sinogram inside the trace only the image "measured" reads, where ImgNet has that further input: what
-    `metal_subtracted_sinogram` leaves of it, relative to NMAR in the first iteration and to the replaced sinogram later, as far as
-    it can be trusted. A training gives both: data_in_trace, (slices, views, bins), is read there in place of the scan's own, and
-    measured_share, (slices,) from 0 to 1, is what of it is trusted. Raises InputError for fewer than 0 iterations.
-    """
-    if iterations < 0:
-        raise InputError(f"SSLMAR cannot be iterated {iterations} times: give 0, 1, 2, ...")
-    completed_sinogram = network.complete(scan.interpolated_sinogram, scan.trace)
-    restoration = Restoration(completed_sinogram, scan.projector.fbp(completed_sinogram), [])
-    inputs, further, image = network.image_network.further_inputs, {}, restoration.completed_image
-    if "metal" in inputs:
-        further["metal"] = scan.metal_mask
-    if iterations and {"nmar", "measured"} & set(inputs):
-        reference = NMAR().correct(scan)
-        further["nmar"] = reference_image = scan.projector.fbp(reference)
-    if iterations and "measured" in inputs:
-        measured_image = metal_subtraction(scan, data_in_trace)
-    for iteration in range(iterations):
-        if iteration:
-            reference = replaced_sinogram(image, scan)
-            image = reference_image = scan.projector.fbp(reference)
-        if "measured" in inputs:
-            measured, share = measured_image(reference), measured_share
-            if share is None:
-                share = trusted_share(measured, reference_image, scan.uncorrected_image, scan.metal_mask)
-            further["measured"] = reference_image + share[:, None, None] * (measured - reference_image)
-        image = network.refine(image, further)
-        restoration.refined_images.append(image)
-    return restoration
-
-
-def trusted_share(
-    measured: torch.Tensor, unmeasured: torch.Tensor, uncorrected: torch.Tensor, metal_mask: torch.Tensor
-) -> torch.Tensor:
-    """How far the measured image can be trusted, (slices,) from 0 to 1. Images (slices, rows, columns) in 1/cm.
-
-    Metal that the model of `metal_subtracted_sinogram` does not describe leaves streaks in the measured image. Two signs of that are
-    looked for in soft tissue within NEAR_PIXELS of metal, in structures of the size of streaks: it is rougher than without the data,
-    by a factor from ROUGHER[0] to [1]; and the artifacts (uncorrected - unmeasured) come back in what the data add (measured -
-    unmeasured), by a share from ARTIFACTS_BACK[0] to [1]. Either has innocent causes, so only both together take the trust away,
-    between the two limits. The limits were chosen on simulated and on real scans.
-    """
-    near = dilated(metal_mask, NEAR_PIXELS) & ~dilated(metal_mask, EDGE_PIXELS)
-    smooth = gaussian_smoothing(unmeasured, STREAK_PIXELS[1] / 2) / WATER_ATTENUATION_PER_CM
-    soft = near & ~dilated((smooth < SOFT_TISSUE[0]) | (smooth > SOFT_TISSUE[1]), 2)
-
-    def streaks(image):
-        return (gaussian_smoothing(image, STREAK_PIXELS[0]) - gaussian_smoothing(image, STREAK_PIXELS[1])) * soft
-
-    def product(one, other):
-        return (one * other).sum((-2, -1)).clamp(min=1e-9)
-
-    def trust(value, limits):
-        return ((limits[1] - value) / (limits[1] - limits[0])).clamp(0, 1)
-
-    with_data, without = streaks(measured), streaks(unmeasured)
-    rougher = (product(with_data, with_data) / product(without, without)).sqrt()
-    artifacts = streaks(uncorrected) - without
-    back = product(artifacts, with_data - without) / product(artifacts, artifacts)
-    return torch.maximum(trust(rougher, ROUGHER), trust(back, ARTIFACTS_BACK))
-
-
-def replaced_sinogram(prior_image: torch.Tensor, scan: MetalAffectedScan) -> torch.Tensor:
-    """S_corr of eq. 8 with the projections of a prior image (slices, rows, columns) in 1/cm; (slices, views, bins)."""
-    return metal_trace_replacement(scan.sinogram, scan.projector.project(prior_image), scan.trace)
-
-
-def corrected_sinogram(restoration: Restoration, scan: MetalAffectedScan) -> torch.Tensor:
-    """What a training judges, (slices, views, bins): S_corr of eq. 8 with the last image as prior; S_sn where SinoNet works alone."""
-    if not restoration.refined_images:
-        return restoration.completed_sinogram
-    return replaced_sinogram(restoration.prior_image, scan)
-
-
-def mirrored(scan: MetalAffectedScan) -> MetalAffectedScan:
-    """The scan of the mirrored slice."""
-    sinogram, trace = (values.flip(-2, -1) for values in (scan.sinogram, scan.trace))
-    return MetalAffectedScan(sinogram, trace, scan.metal_mask.flip(MIRRORED_AXIS), scan.projector)
-
-
-def metal_subtraction(
-    scan: MetalAffectedScan, data_in_trace: torch.Tensor | None = None
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A function from a reference sinogram (slices, views, bins) to the measured image: FBP of `metal_subtracted_sinogram`, (slices,
-    rows, columns) in 1/cm, through which no gradient goes. What all references share is computed here. data_in_trace: see `restore`.
-    """
-    with torch.no_grad():
-        sinogram, image = scan.sinogram, scan.uncorrected_image
-        if data_in_trace is not None:
-            sinogram = torch.where(scan.trace, data_in_trace, scan.sinogram)
-            image = scan.projector.fbp(sinogram)
-        outline = outline_projections(scan.metal_mask, image, scan.projector)
-
-    @torch.no_grad()
-    def measured_image(reference_sinogram: torch.Tensor) -> torch.Tensor:
-        subtracted = metal_subtracted_sinogram(sinogram, reference_sinogram, scan.metal_path_cm, scan.trace, outline)
-        return scan.projector.fbp(subtracted)
-
-    return measured_image
-
-
-class SSLMAR:
+class SSLMAR(LearnedMethod):
     name = "sslmar"
     title = "SSLMAR"
     description = "A network that learned from images free of metal gives the prior that fills the metal trace: slowest, smallest error."
+    relative_cost = 8.7
     slices_per_batch = {"cpu": 1}  # of nearly a second each, so that a cancel is quick
+    shipped_sha256 = "a18f1e1fe5bad73126af0d127989d1b5d7d7bf8befdaa7bfe906e2d6d12d7fe6"
+    constants_class = SSLMARConstants
+    channels_last = True
 
-    def __init__(self, weights: str = "sslmar", iterations: int | None = None, flip_averaging: bool = False):
-        """weights: the name of shipped weights, or the path of a .safetensors file that `sslmar train` wrote.
-
-        iterations: of ImgNet and metal trace replacement; None for as many as the weights' description says; 0 for SinoNet alone.
-        flip_averaging: what the networks give is the mean over the scan and its mirror image, at twice the work.
+    def __init__(self, weights: str | os.PathLike | None = None, iterations: int | None = None):
+        """weights: see `LearnedMethod`. iterations: of ImgNet and metal trace replacement; None for as many as the weights'
+        description says; 0 for SinoNet alone.
         """
-        self.weights, self.iterations, self.flip_averaging = weights, iterations, flip_averaging
-        self._networks = {}  # device -> (network, iterations of its description), loaded at first use
+        super().__init__(weights)
+        self.iterations = iterations
+
+    @staticmethod
+    def network_class() -> type:
+        from ..networks.sslmar import SSLMARNetwork
+
+        return SSLMARNetwork
 
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
-        """Corrected sinograms (slices, views, bins): eq. 8 with the refined image as prior, its soft tissue half way to uniform.
+        """Corrected sinograms (slices, views, bins): eq. 8 with the refined image as prior, its soft tissue partly uniform.
 
-        A network leaves some artifacts, a uniform tissue has none but no detail either: the mean of both is the best prior. So is the
+        A network leaves some artifacts, a uniform tissue has none but no detail either: a mean of both is the best prior. So is the
         mean over the iterations: a later one comes nearer to the data, and to what is wrong in them.
         """
-        device = scan.sinogram.device
-        if device not in self._networks:
-            network, description = load_sslmar_network(self.weights)
-            self._networks[device] = network.to(device, memory_format=torch.channels_last), int(description.get("iterations", 1))
-        network, own_iterations = self._networks[device]
-        iterations = own_iterations if self.iterations is None else self.iterations
-        restoration = restore(network, scan, iterations)
-        if self.flip_averaging:
-            restoration = restoration.averaged_with(restore(network, mirrored(scan), iterations))
+        import torch
+
+        from .restoration import replaced_sinogram, restore
+
+        network, constants = self.network(scan.sinogram.device), self.constants
+        iterations = int(self.weights_description.get("iterations", 1)) if self.iterations is None else self.iterations
+        restoration = restore(network, scan, constants, iterations)
         if not iterations:
             return restoration.completed_sinogram
         image = torch.stack(restoration.refined_images).mean(dim=0)
-        prior = image + TISSUE_SHARE * (tissue_processing(image, scan.metal_mask) - image)
-        return replaced_sinogram(prior, scan)
+        uniform = tissue_processing(image, scan.metal_mask, constants.soft_tissue_hu, constants.border_pixels)
+        return replaced_sinogram(image + constants.tissue_share * (uniform - image), scan)

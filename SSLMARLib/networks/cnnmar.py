@@ -8,8 +8,6 @@ import torch
 from torch import nn
 
 from ..ct.attenuation import WATER_ATTENUATION_PER_CM
-from ..errors import InputError
-from .weights import load_weights
 
 INPUT_IMAGES = ("uncorrected", "beam hardening corrected", "linearly interpolated")
 LARGEST_INPUT = 2.0  # in units of water's attenuation; metal and its streaks are cut off here: above, only their place matters
@@ -25,6 +23,8 @@ class CNNMARNetwork(nn.Module):
     ones let the same number of weights see wider streaks. shuffle: n x n neighboring pixels become channels of one coarser pixel before
     the first convolution and pixels again after the last one: n^2 times less work for the same channels, and a view n times wider.
     """
+
+    title = "CNNMAR"
 
     def __init__(self, channels: int = 32, dilations: Sequence[int] = (1, 1, 1, 1), shuffle: int = 1):
         super().__init__()
@@ -50,17 +50,3 @@ class CNNMARNetwork(nn.Module):
         shuffle = self.options["shuffle"]
         residual = nn.functional.pixel_shuffle(self.layers(nn.functional.pixel_unshuffle(scaled, shuffle)), shuffle)
         return images[:, 2] + RESIDUAL_UNIT_PER_CM * residual[:, 0]
-
-
-def load_cnnmar_network(name_or_path: str) -> CNNMARNetwork:
-    """The trained network of a weights file (see `weights.load_weights`), ready to be used, not to be trained.
-
-    Raises InputError as `load_weights`, and for the weights of another network.
-    """
-    tensors, description = load_weights(name_or_path)
-    try:
-        network = CNNMARNetwork(**description["network"])
-        network.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError):
-        raise InputError(f"The weights {name_or_path} are no CNNMAR network's: give those that `sslmar train` wrote for CNNMAR.") from None
-    return network.requires_grad_(False).eval()

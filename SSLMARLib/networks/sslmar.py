@@ -10,7 +10,6 @@ from torch import nn
 from ..errors import InputError
 from .imgnet import ImgNet
 from .sinonet import SinoNet
-from .weights import load_weights
 
 SIZES = {  # of SinoNet and of ImgNet
     "paper": ({"channels": 64, "stem": 1}, {"channels": 32, "stem": 1}),  # ImgNet has half of SinoNet's channels (Yu et al., II-A)
@@ -23,6 +22,8 @@ class SSLMARNetwork(nn.Module):
 
     autocast: torch.bfloat16 lets the networks compute in it, float32 results come back; None for float32 throughout.
     """
+
+    title = "SSLMAR"
 
     def __init__(self, size: str = "small", sinogram_network: dict | None = None, image_network: dict | None = None):
         super().__init__()
@@ -46,17 +47,3 @@ class SSLMARNetwork(nn.Module):
 
     def _precision(self, device: torch.device):
         return torch.autocast(device.type, dtype=self.autocast) if self.autocast is not None else nullcontext()
-
-
-def load_sslmar_network(name_or_path: str) -> tuple[SSLMARNetwork, dict]:
-    """The trained networks of a weights file (see `weights.load_weights`), ready to be used, and the file's description.
-
-    Weights of half precision are computed with in float32. Raises InputError as `load_weights`, and for weights of another network.
-    """
-    tensors, description = load_weights(name_or_path)
-    try:
-        network = SSLMARNetwork(**description["network"])
-        network.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError):
-        raise InputError(f"The weights {name_or_path} are no SSLMAR networks': give those that `sslmar train` wrote for SSLMAR.") from None
-    return network.requires_grad_(False).eval(), description

@@ -25,10 +25,11 @@ def weights_path(name_or_path: str | Path) -> Path:
     return path
 
 
-def load_weights(name_or_path: str | Path):
+def load_weights(name_or_path: str | Path, pinned_sha256: str | None = None):
     """(tensors by name, description) of weights; the description is the JSON file beside them.
 
-    Raises InputError for weights that are missing, were cut off or altered (their SHA-256 differs), or are no safetensors file.
+    pinned_sha256: the only content that is taken; None for any that its description fits. Raises InputError for weights that are
+    missing, were cut off or altered (their SHA-256 differs), hold NaN or infinity, or are no safetensors file.
     """
     try:
         import safetensors
@@ -38,12 +39,32 @@ def load_weights(name_or_path: str | Path):
     path = weights_path(name_or_path)
     description = load_description(path)
     content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != description["sha256"]:
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != description["sha256"] or pinned_sha256 not in (None, sha256):
         raise InputError(f"The weights {path} were altered or cut off (their SHA-256 differs): copy or install them again.")
     try:
-        return load(content), description
+        tensors = load(content)
     except safetensors.SafetensorError:
         raise InputError(f"The weights {path} are no safetensors file; other kinds are not read, for safety.") from None
+    _refuse_not_finite(tensors, path)
+    return tensors, description
+
+
+def load_network(network_class: type, name_or_path: str | Path, pinned_sha256: str | None = None):
+    """(trained network, description) of weights, ready to be used, not to be trained; see `load_weights`.
+
+    network_class: a torch.nn.Module that description["network"] gives the arguments of, with a `title`. Weights of half precision
+    are computed with in float32. Raises InputError as `load_weights`, and for the weights of another network.
+    """
+    tensors, description = load_weights(name_or_path, pinned_sha256)
+    try:
+        network = network_class(**description["network"])
+        network.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise InputError(
+            f"The weights {name_or_path} do not fit the network of {network_class.title}: give those that `sslmar train` wrote for it."
+        ) from None
+    return network.requires_grad_(False).eval(), description
 
 
 def load_description(name_or_path: str | Path) -> dict:
@@ -64,11 +85,19 @@ def save_weights(path: str | Path, tensors: dict, description: dict) -> None:
     """Write weights and their description; each file is complete or not there, the weights first.
 
     tensors: names to torch tensors. description: what JSON can hold; the SHA-256 is added. Files that exist are replaced.
+    Raises InputError, and writes nothing, where a tensor holds NaN or infinity.
     """
     from safetensors.torch import save
 
     path = Path(path)
+    _refuse_not_finite(tensors, path)
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     described = {**description, "sha256": hashlib.sha256(content).hexdigest()}
     write_complete(path, lambda temporary: temporary.write_bytes(content), overwrite=True)
     write_text(json.dumps(described, indent=2) + "\n", path.with_suffix(".json"), overwrite=True)
+
+
+def _refuse_not_finite(tensors: dict, path: Path) -> None:
+    bad = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    if bad:
+        raise InputError(f"The weights {path} hold NaN or infinity ({bad[0]}): train again with a lower learning_rate, or use others.")

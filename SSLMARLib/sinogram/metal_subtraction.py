@@ -11,7 +11,6 @@ from ..tomography.projector import FanBeamProjector
 
 LEAST_PATH_CM = 1e-4
 RIDGE = 1e-7  # of the mean diagonal of the normal matrix: keeps slices with little metal solvable
-TRUST_PER_CM = 0.5  # data behind 1 cm of metal count exp(-0.5) in the fit: they are noisier, and farther from any polynomial
 
 
 def metal_subtracted_sinogram(
@@ -19,6 +18,7 @@ def metal_subtracted_sinogram(
     reference_sinogram: torch.Tensor,
     metal_path_cm: torch.Tensor,
     trace: torch.Tensor,
+    trust_per_cm: float,
     linear_terms: Sequence[torch.Tensor] = (),
 ) -> torch.Tensor:
     """S_MS = S - f inside the metal, S_ref elsewhere in the trace, S outside it; all (slices, views, bins), the trace boolean.
@@ -30,8 +30,9 @@ def metal_subtracted_sinogram(
     of a scan drops out, whatever the metal: a scan without metal and one with metal of that kind give the same result (exactly, where
     the linear terms are the same too). So a network may learn from it on metal-free scans.
 
-    reference_sinogram: a completion of the trace, for example NMAR's. The first and the last ray of each run through metal are not
-    used, as only a part of their width may lie in metal. Raises InputError where the shapes differ.
+    reference_sinogram: a completion of the trace, for example NMAR's. trust_per_cm: data behind L cm of metal count
+    exp(-trust_per_cm L) in the fit, as they are noisier, and farther from any polynomial. The first and the last ray of each run
+    through metal are not used, as only a part of their width may lie in metal. Raises InputError where the shapes differ.
     """
     shapes = [tuple(values.shape) for values in (sinogram, reference_sinogram, metal_path_cm, trace, *linear_terms)]
     if len(set(shapes)) > 1 or sinogram.ndim != 3:
@@ -45,7 +46,7 @@ def metal_subtracted_sinogram(
         if rays.any():
             path, reference = metal_path_cm[number][rays].double(), reference_sinogram[number][rays].double()
             linear = [term[number][rays].double() for term in linear_terms]
-            metal = _fitted_metal(sinogram[number][rays].double() - reference, path, reference, linear)
+            metal = _fitted_metal(sinogram[number][rays].double() - reference, path, reference, trust_per_cm, linear)
             result[number][rays] = sinogram[number][rays] - metal.to(sinogram.dtype)
     return result
 
@@ -65,10 +66,14 @@ def outline_projections(metal_mask: torch.Tensor, image: torch.Tensor, projector
 
 
 def _fitted_metal(
-    difference: torch.Tensor, path_cm: torch.Tensor, reference: torch.Tensor, linear_terms: list[torch.Tensor]
+    difference: torch.Tensor,
+    path_cm: torch.Tensor,
+    reference: torch.Tensor,
+    trust_per_cm: float,
+    linear_terms: list[torch.Tensor],
 ) -> torch.Tensor:
     """The model's best description of the difference of data and reference; (rays,) all."""
-    weight = torch.exp(-TRUST_PER_CM * path_cm)
+    weight = torch.exp(-trust_per_cm * path_cm)
     powers = [torch.ones_like(path_cm), path_cm, path_cm**2, path_cm**3, path_cm * reference, path_cm**2 * reference]
     terms = torch.stack(powers + linear_terms)
     terms = terms / terms.abs().amax(1, keepdim=True).clamp(min=1e-9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from ..ct.attenuation import WATER_ATTENUATION_PER_CM, attenuation_difference_to_hu, hu_to_attenuation
 from ..errors import InputError
 from ..methods.base import MetalAffectedScan
-from ..methods.cnnmar import network_images, tissue_processing
+from ..methods.cnnmar import CNNMAR, network_images, tissue_processing
 from ..networks.cnnmar import CNNMARNetwork
 from ..simulation.metal_masks import body_mask, random_metal_mask
 from ..simulation.physics import XRayPhysics, load_physics
@@ -103,7 +104,10 @@ class CNNMARTask:
         size = max(get_projector("cpu").geometry.image_shape)
         everything = read_metal_free_slices(configuration.data, size, configuration.leave_out)
         training, validation = everything.split(configuration.validation_share, configuration.seed)
+        self.constants = CNNMAR().constants  # the shipped weights' own, for the new ones too
         self.description = {
+            "method": CNNMAR.name,
+            "constants": asdict(self.constants),
             "network": self.network.options,
             "training_patients": len(numpy.unique(training.patients)),
             "validation_patients": len(numpy.unique(validation.patients)),
@@ -144,7 +148,8 @@ class CNNMARTask:
             found = self.network(images[None, :3].contiguous(memory_format=torch.channels_last))
             li_rmse = _rmse_hu(images[2], truth, metal)
             affected = MetalAffectedScan.from_images(truth[None], metal[None], projector)
-            prior = projector.project(tissue_processing(found, metal[None]))
+            uniform = tissue_processing(found, metal[None], self.constants.soft_tissue_hu, self.constants.border_pixels)
+            prior = projector.project(uniform)
             replaced = projector.fbp(metal_trace_replacement(affected.sinogram, prior, affected.trace))[0]
             baseline = _rmse_hu(affected.interpolated_image[0], affected.uncorrected_image[0], metal)
             ratios["network"].append(_rmse_hu(found[0], truth, metal) / li_rmse)

@@ -12,6 +12,8 @@ import torch
 from ..errors import Cancelled
 from ..files import write_text
 
+RECIPE = 3  # to be raised where what is drawn for a pair, or computed from it, changes: pairs of another recipe are made again
+
 
 def make_pairs(
     path: Path,
@@ -25,11 +27,11 @@ def make_pairs(
     """Make the pairs 0, 1, ... of a file; those that it has already, from a run that was stopped, are kept.
 
     shape: (pairs, channels, rows, columns); returns such a memory-mapped array, float16. make_pair(n) gives (channels, rows, columns).
-    made_from: all that the pairs depend on, of JSON's types. It is kept beside the file in `.done`, with the number of pairs that are
-    done; pairs of anything else are made anew. Raises Cancelled between two pairs.
+    made_from: all that the pairs depend on beside RECIPE, of JSON's types. It is kept beside the file in `.done`, with the number of
+    pairs that are done; pairs of anything else are made anew. Raises Cancelled between two pairs.
     """
     done_path = path.with_suffix(".done")
-    made_from = {**made_from, "shape": list(shape)}
+    made_from = {**made_from, "shape": list(shape), "recipe": RECIPE}
     first = _pairs_done(path, done_path, made_from)
     if first == 0:
         done_path.unlink(missing_ok=True)  # before the pairs go, so that it never speaks for others

@@ -15,7 +15,6 @@ import torch
 
 from ..tomography.projector import FanBeamProjector
 
-RECIPE = 2  # to be raised where what is drawn here, or subtracted from it, changes: pairs of another recipe are made again
 PHOTONS = (2e5, 2e7)  # on each ray
 NOISE_PER_CM = (0.3, 0.6, 1.0, 2.0)  # attenuation (1/cm) by which the path in metal makes the data noisier
 LARGEST_NOISE = 0.5  # standard deviation of a line integral

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy
 import torch
@@ -11,7 +12,8 @@ from ..ct.attenuation import attenuation_difference_to_hu, attenuation_to_hu
 from ..device import to_array
 from ..errors import InputError
 from ..methods.base import MetalAffectedScan
-from ..methods.sslmar import Restoration, corrected_sinogram, restore
+from ..methods.restoration import Restoration, corrected_sinogram, restore
+from ..methods.sslmar import SSLMAR
 from ..networks.sslmar import SSLMARNetwork
 from ..sinogram.trace import metal_trace
 from ..tomography.projector import get_projector
@@ -59,7 +61,10 @@ class SSLMARTask:
         size = max(self.projector.geometry.image_shape)
         everything = read_metal_free_slices(configuration.data, size, configuration.leave_out)
         training, validation = everything.split(configuration.validation_share, configuration.seed)
+        self.constants = SSLMAR().constants  # the shipped weights' own, for the new ones too
         self.description = {
+            "method": SSLMAR.name,
+            "constants": asdict(self.constants),
             "network": self.network.options,
             "iterations": self.iterations,
             "training_patients": len(numpy.unique(training.patients)),
@@ -83,7 +88,7 @@ class SSLMARTask:
             data = self.data_in_trace(scan, (TRAINING, step, rank()))  # None without the input "measured", which share is for too
         generator = numpy.random.default_rng([self.configuration.seed, SHARES, step, rank()])
         share = draw_measured_share(generator, len(scan.trace)).to(self.device)
-        restoration = restore(self.network, scan, self.iterations, data, share)
+        restoration = restore(self.network, scan, self.constants, self.iterations, data, share)
         self.terms = self._terms(restoration, scan, reference)
         weighted = [getattr(self.loss_weights, name) * value for name, value in self.terms.items()]
         self.terms = {name: value.detach() for name, value in self.terms.items()}
@@ -148,7 +153,8 @@ class SSLMARTask:
         scan = self.scan_of(torch.from_numpy(images), torch.from_numpy(masks[:, 0]))
         data = self.data_in_trace(scan, (VALIDATION, which.start))
         autocast, self.network.autocast = self.network.autocast, None
-        restoration = restore(self.network, scan, self.iterations, data, torch.ones(len(scan.trace), device=self.device))
+        share = torch.ones(len(scan.trace), device=self.device)
+        restoration = restore(self.network, scan, self.constants, self.iterations, data, share)
         self.network.autocast = autocast
         return scan, {
             "interpolated": scan.interpolated_image,

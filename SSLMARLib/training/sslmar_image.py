@@ -11,10 +11,10 @@ import torch
 from ..ct.attenuation import WATER_ATTENUATION_PER_CM
 from ..errors import InputError
 from ..methods.nmar import NMAR
-from ..methods.sslmar import metal_subtraction
+from ..methods.restoration import metal_subtraction
 from .configuration import TrainingConfiguration
 from .pair_file import draw_patches, make_pairs
-from .spoiling import RECIPE, draw_measured_share
+from .spoiling import draw_measured_share
 from .sslmar import SPOILING, TRAINING, SSLMARTask
 
 CHANNELS = 5  # of a pair, float16 in 1/cm: LI, NMAR, measured, reference, metal mask
@@ -48,7 +48,7 @@ class SSLMARImageTask(SSLMARTask):
             "seed": configuration.seed,
             "scales": list(configuration.scales),
             "metal_pixels": list(configuration.metal_pixels),
-            "recipe": RECIPE,
+            "trust_per_cm": self.constants.trust_per_cm,
         }
         shape = (configuration.pairs, CHANNELS, *self.projector.geometry.image_shape)
         path = output / "training_pairs.npy"
@@ -84,7 +84,7 @@ class SSLMARImageTask(SSLMARTask):
         channels = [
             scan.interpolated_image,
             self.projector.fbp(completed),
-            metal_subtraction(scan, data)(completed),
+            metal_subtraction(scan, self.constants.trust_per_cm, data)(completed),
             scan.uncorrected_image,
             scan.metal_mask.to(scan.sinogram.dtype),
         ]

@@ -21,8 +21,8 @@ from SSLMARLib.ct.resampling import SliceGrid
 from SSLMARLib.device import to_array, to_tensor
 from SSLMARLib.evaluation.metrics import rmse_hu, ssim
 from SSLMARLib.methods.base import MetalAffectedScan
-from SSLMARLib.methods.sslmar import corrected_sinogram, restore
-from SSLMARLib.networks.sslmar import load_sslmar_network
+from SSLMARLib.methods.restoration import corrected_sinogram, restore
+from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.simulation.scan import ScanProtocol, simulate_scan
 from SSLMARLib.tomography.projector import get_projector
 from SSLMARLib.training.configuration import TrainingConfiguration
@@ -88,13 +88,13 @@ def main() -> None:
     train_what_is_missing(arguments.folder, arguments.only_train or TRAININGS, arguments.steps)
     if arguments.only_train:
         return
-    networks = {name: load_sslmar_network(str(arguments.folder / name / "sslmar.safetensors"))[0] for name in TRAININGS}
+    methods = {name: SSLMAR(arguments.folder / name / "sslmar.safetensors") for name in TRAININGS}
     figures = {title: [] for title in ("LI", *(row[0] for row in ROWS))}
     with torch.inference_mode():
         for scan, reference_hu in simulated_scans(get_projector("cpu"), arguments.every):
             images = {"LI": scan.interpolated_image}
             for title, name, iterations, image_of_imgnet in ROWS:
-                restoration = restore(networks[name], scan, iterations)
+                restoration = restore(methods[name].network("cpu"), scan, methods[name].constants, iterations)
                 images[title] = restoration.prior_image if image_of_imgnet else scan.projector.fbp(corrected_sinogram(restoration, scan))
             metal = to_array(scan.metal_mask)[0]
             for title, image in images.items():

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from SSLMARLib import expected_time
-from SSLMARLib.expected_time import KEY, RELATIVE_COST, ExpectedTime, Stopwatch
+from SSLMARLib.expected_time import KEY, ExpectedTime, Stopwatch
+from SSLMARLib.methods.nmar import NMAR
 
 
 class Store:
@@ -63,7 +64,7 @@ def test_what_is_no_time_is_not_remembered(seconds):
 def test_other_methods_are_estimated_from_those_that_ran():
     times = ExpectedTime()
     times.remember("li", "cpu", 1.0)
-    assert times.seconds("nmar", 2) == pytest.approx(2 * RELATIVE_COST["nmar"])
+    assert times.seconds("nmar", 2) == pytest.approx(2 * NMAR.relative_cost)
     assert times.seconds("a new one", 2) is None
     times.remember("a new one", "cpu", 7.0)
     assert times.seconds("a new one", 2) == 14.0

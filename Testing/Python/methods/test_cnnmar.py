@@ -9,12 +9,13 @@ import torch
 from SSLMARLib.errors import InputError
 from SSLMARLib.methods import cnnmar
 from SSLMARLib.methods.base import MetalAffectedScan
-from SSLMARLib.methods.cnnmar import BORDER_PIXELS, CNNMAR, network_images, tissue_processing
+from SSLMARLib.methods.cnnmar import CNNMAR, network_images, tissue_processing
 from SSLMARLib.networks.cnnmar import CNNMARNetwork
 from SSLMARLib.networks.weights import save_weights
 from SSLMARLib.tomography import FanBeamGeometry, FanBeamProjector
 
 WATER, BONE = 0.192, 0.35  # 1/cm
+TISSUE = SOFT_TISSUE_HU, BORDER_PIXELS = (-300.0, 300.0), 3
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_the_protocol(random_weights, scan):
     assert corrected.shape == scan.sinogram.shape and torch.isfinite(corrected).all() and corrected.dtype == torch.float32
     assert torch.equal(corrected[~scan.trace], before[~scan.trace]) and torch.equal(scan.sinogram, before)
     assert not corrected.requires_grad
-    assert (method.name, method.title) == ("cnnmar", "CNNMAR") and method.description.endswith(".")
+    assert (method.name, method.title) == ("cnnmar", "CNNMAR (random)") and method.description.endswith(".")
     # slice by slice the same as in a batch
     alone = MetalAffectedScan(scan.sinogram[1:], scan.trace[1:], scan.metal_mask[1:], scan.projector)
     torch.testing.assert_close(method.correct(alone), corrected[1:], atol=1e-4, rtol=0)
@@ -97,7 +98,7 @@ def test_the_three_images(scan, body):
 
 def test_a_perfect_prior_gives_the_truth(scan, body, monkeypatch):
     image, mask = body
-    monkeypatch.setattr(cnnmar, "load_cnnmar_network", lambda weights: torch.nn.Identity())
+    monkeypatch.setattr(CNNMAR, "network", lambda self, device: torch.nn.Identity())
     monkeypatch.setattr(cnnmar, "network_images", lambda scan: image)
     corrected = CNNMAR().correct(scan)
     truth = scan.projector.fbp(scan.projector.project(image))
@@ -109,7 +110,7 @@ def test_a_perfect_prior_gives_the_truth(scan, body, monkeypatch):
 def test_tissue_becomes_uniform_and_edges_stay(body):
     image, mask = body
     noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0)) * 0.003 * (image == WATER)
-    prior = tissue_processing(image + noise, mask)
+    prior = tissue_processing(image + noise, mask, *TISSUE)
     tissue = image == WATER
     deep = torch.nn.functional.max_pool2d((~tissue).float()[:, None], 2 * (BORDER_PIXELS + 2) + 1, 1, BORDER_PIXELS + 2)[:, 0] == 0
     assert deep.sum() > 200
@@ -124,7 +125,7 @@ def test_the_uniform_tissue_gives_way_to_the_image_towards_its_border():
     image = torch.full((1, 40, 40), 1.05 * WATER)  # brighter on the right half, still tissue, and bone beyond
     image[:, :, :20] = WATER
     image[:, :, 32:] = BONE
-    prior = tissue_processing(image, torch.zeros_like(image, dtype=torch.bool))
+    prior = tissue_processing(image, torch.zeros_like(image, dtype=torch.bool), *TISSUE)
     row = prior[0, 20]
     uniform = float(row[22])
     assert WATER < uniform < 1.05 * WATER and float((row[:24] - uniform).abs().max()) < 1e-6
@@ -135,18 +136,18 @@ def test_the_uniform_tissue_gives_way_to_the_image_towards_its_border():
 
 def test_metal_is_tissue_and_nothing_is_negative(body):
     image, mask = body
-    prior = tissue_processing(torch.where(mask, 40.0, image) - 0.05 * (image == 0), mask)
+    prior = tissue_processing(torch.where(mask, 40.0, image) - 0.05 * (image == 0), mask, *TISSUE)
     assert float((prior[mask] - WATER).abs().max()) < 2e-3
     assert float(prior.min()) == 0.0
 
 
 def test_a_slice_without_tissue_stays():
     image = torch.zeros(1, 20, 20)
-    assert torch.equal(tissue_processing(image, torch.zeros_like(image, dtype=torch.bool)), image)
+    assert torch.equal(tissue_processing(image, torch.zeros_like(image, dtype=torch.bool), *TISSUE), image)
 
 
 def test_each_slice_has_a_mean_of_its_own():
     image = torch.full((2, 40, 40), WATER)
     image[1] = 0.2
-    prior = tissue_processing(image, torch.zeros_like(image, dtype=torch.bool))
+    prior = tissue_processing(image, torch.zeros_like(image, dtype=torch.bool), *TISSUE)
     torch.testing.assert_close(prior, image)

@@ -8,9 +8,9 @@ import torch
 from SSLMARLib.errors import InputError
 from SSLMARLib.networks.imgnet import ImgNet
 from SSLMARLib.networks.sinonet import SinoNet
-from SSLMARLib.networks.sslmar import SSLMARNetwork, load_sslmar_network
+from SSLMARLib.networks.sslmar import SSLMARNetwork
 from SSLMARLib.networks.unet import UNet
-from SSLMARLib.networks.weights import save_weights
+from SSLMARLib.networks.weights import load_network, save_weights
 
 TINY = {"channels": 3, "levels": 2, "stem": 2}  # total stride 8
 RESIDUAL = {"channels": [3, 4, 5], "stem": 2, "residual": True}
@@ -176,7 +176,7 @@ def test_weights_make_the_same_network_again(tmp_path, dtype):
     tensors = {name: value.to(dtype) for name, value in network.state_dict().items()}
     path = tmp_path / "tiny.safetensors"
     save_weights(path, tensors, {"network": network.options, "iterations": 2})
-    again, description = load_sslmar_network(path)
+    again, description = load_network(SSLMARNetwork, path)
     assert description["iterations"] == 2 and again.options == network.options and not again.training
     assert not any(parameter.requires_grad for parameter in again.parameters())
     prefixes = {name.split(".")[0] for name in tensors}
@@ -184,8 +184,8 @@ def test_weights_make_the_same_network_again(tmp_path, dtype):
     sinogram, trace = random_sinogram()
     torch.testing.assert_close(again.complete(sinogram, trace), network.complete(sinogram, trace), atol=1e-2, rtol=2e-3)
     save_weights(path, tensors, {"network": SSLMARNetwork("small", TINY, {"channels": 2}).options})
-    with pytest.raises(InputError, match="are no SSLMAR networks'"):
-        load_sslmar_network(path)
+    with pytest.raises(InputError, match="do not fit the network of SSLMAR"):
+        load_network(SSLMARNetwork, path)
     save_weights(path, tensors, {})
-    with pytest.raises(InputError, match="are no SSLMAR networks'"):
-        load_sslmar_network(path)
+    with pytest.raises(InputError, match="do not fit the network of SSLMAR"):
+        load_network(SSLMARNetwork, path)

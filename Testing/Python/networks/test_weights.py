@@ -11,8 +11,8 @@ import torch
 
 from SSLMARLib import files
 from SSLMARLib.errors import InputError
-from SSLMARLib.networks.cnnmar import CNNMARNetwork, load_cnnmar_network
-from SSLMARLib.networks.weights import load_weights, save_weights
+from SSLMARLib.networks.cnnmar import CNNMARNetwork
+from SSLMARLib.networks.weights import load_network, load_weights, save_weights
 
 
 @pytest.mark.parametrize("name", ["cnnmar", "sslmar"])
@@ -51,7 +51,7 @@ def test_round_trip(path, network):
     assert all(torch.equal(tensors[name], value) for name, value in network.state_dict().items())
     assert description["step"] == 7 and description["network"] == {"channels": 2, "dilations": [1, 2], "shuffle": 1}
     images = torch.rand(1, 3, 12, 12)
-    loaded = load_cnnmar_network(str(path))
+    loaded, _ = load_network(CNNMARNetwork, str(path))
     assert torch.equal(loaded(images), network(images)) and not loaded.training
     assert not loaded(images).requires_grad  # correcting builds no graph
 
@@ -109,12 +109,12 @@ def test_missing_weights_are_refused(tmp_path):
 @pytest.mark.parametrize("description", [{"network": {"channels": 3, "dilations": [1, 2]}}, {"network": {"width": 9}}, {"network": 5}, {}])
 def test_another_network_is_refused(path, network, description):
     save_weights(path, network.state_dict(), description)
-    assert "no CNNMAR network's" in refusal(lambda: load_cnnmar_network(str(path)))
+    assert "do not fit the network of CNNMAR" in refusal(lambda: load_network(CNNMARNetwork, str(path)))
 
 
 def test_other_tensors_are_refused(path, network):
     save_weights(path, {"something": torch.zeros(3)}, {"network": network.options})
-    assert "no CNNMAR network's" in refusal(lambda: load_cnnmar_network(str(path)))
+    assert "do not fit the network of CNNMAR" in refusal(lambda: load_network(CNNMARNetwork, str(path)))
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
@@ -145,3 +145,16 @@ def test_interrupted_between_the_two_files_they_do_not_pass_for_a_pair(path, mon
         save_weights(path, {"a": torch.ones(2)}, {})
     assert sorted(item.name for item in path.parent.iterdir()) == ["tiny.json", "tiny.safetensors"]
     assert "SHA-256" in refusal(lambda: load_weights(path))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_neither_stored_nor_loaded(tmp_path, monkeypatch, value):
+    from SSLMARLib.networks import weights
+
+    path, bad = tmp_path / "bad.safetensors", {"good": torch.ones(2), "bad": torch.tensor([1.0, value])}
+    assert "hold NaN or infinity (bad)" in refusal(lambda: save_weights(path, bad, {}))
+    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as unchecked:
+        unchecked.setattr(weights, "_refuse_not_finite", lambda *_: None)
+        save_weights(path, bad, {})
+    assert "hold NaN or infinity (bad)" in refusal(lambda: load_weights(path))

@@ -10,11 +10,12 @@ from SSLMARLib.errors import InputError
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.sinogram.metal_subtraction import (
     RIDGE,
-    TRUST_PER_CM,
     metal_subtracted_sinogram,
     outline_projections,
     rays_inside_metal,
 )
+
+TRUST_PER_CM = 0.5
 
 
 @pytest.fixture
@@ -35,8 +36,8 @@ def test_metal_of_the_model_drops_out(rays):
     anatomy, reference, path_cm, trace = rays
     slope, bend = torch.tensor([2.5, 0.9])[:, None, None], torch.tensor([-0.4, 0.02])[:, None, None]
     metal = slope * path_cm + bend * path_cm**2 + 0.03 * path_cm**3 + (0.2 * path_cm - 0.05 * path_cm**2) * reference + 0.1 * trace
-    without = metal_subtracted_sinogram(anatomy, reference, path_cm, trace)
-    with_metal = metal_subtracted_sinogram(anatomy + metal, reference, path_cm, trace)
+    without = metal_subtracted_sinogram(anatomy, reference, path_cm, trace, TRUST_PER_CM)
+    with_metal = metal_subtracted_sinogram(anatomy + metal, reference, path_cm, trace, TRUST_PER_CM)
     assert float(metal.abs().max()) > 2
     torch.testing.assert_close(with_metal, without, atol=1e-3, rtol=0)
 
@@ -44,7 +45,7 @@ def test_metal_of_the_model_drops_out(rays):
 def test_the_fit_is_that_of_numpys_least_squares(rays):
     anatomy, reference, path_cm, trace = rays
     sinogram = anatomy + 1.3 * path_cm - 0.1 * path_cm**2
-    found = metal_subtracted_sinogram(sinogram, reference, path_cm, trace)
+    found = metal_subtracted_sinogram(sinogram, reference, path_cm, trace, TRUST_PER_CM)
     for n in range(2):
         inside = numpy.zeros((16, 40), dtype=bool)
         inside[:, slice(9, 28) if n == 0 else slice(21, 27)] = True
@@ -60,28 +61,28 @@ def test_the_fit_is_that_of_numpys_least_squares(rays):
 
 def test_outside_the_metal_nothing_of_the_data_is_read(rays):
     anatomy, reference, path_cm, trace = rays
-    found = metal_subtracted_sinogram(anatomy, reference, path_cm, trace)
+    found = metal_subtracted_sinogram(anatomy, reference, path_cm, trace, TRUST_PER_CM)
     used = rays_inside_metal(path_cm, trace)
     assert torch.equal(found[~trace], anatomy[~trace]) and torch.equal(found[trace & ~used], reference[trace & ~used])
     assert used[0].sum() == 16 * 19 and used[1].sum() == 16 * 6  # the first and the last ray of each run are left out
     other = torch.where(used, anatomy, anatomy + 7)
-    torch.testing.assert_close(metal_subtracted_sinogram(other, reference, path_cm, trace)[used], found[used])
+    torch.testing.assert_close(metal_subtracted_sinogram(other, reference, path_cm, trace, TRUST_PER_CM)[used], found[used])
 
 
 def test_no_rays_inside_metal_gives_the_reference(rays):
     anatomy, reference, path_cm, trace = rays
     path_cm = path_cm * 0
     path_cm[0, :, 10] = 0.5  # one ray wide
-    found = metal_subtracted_sinogram(anatomy, reference, path_cm, trace)
+    found = metal_subtracted_sinogram(anatomy, reference, path_cm, trace, TRUST_PER_CM)
     assert torch.equal(found, torch.where(trace, reference, anatomy)) and torch.isfinite(found).all()
 
 
 def test_other_shapes_are_refused(rays):
     anatomy, reference, path_cm, trace = rays
     with pytest.raises(InputError, match="must have one shape"):
-        metal_subtracted_sinogram(anatomy, reference[:1], path_cm, trace)
+        metal_subtracted_sinogram(anatomy, reference[:1], path_cm, trace, TRUST_PER_CM)
     with pytest.raises(InputError, match="must have one shape"):
-        metal_subtracted_sinogram(anatomy[0], reference[0], path_cm[0], trace[0])
+        metal_subtracted_sinogram(anatomy[0], reference[0], path_cm[0], trace[0], TRUST_PER_CM)
 
 
 def disk(row, column, radius):
@@ -109,7 +110,7 @@ def test_a_wrong_outline_drops_out_too(projector, metal, drawn, left):
     image = projector.fbp(sinogram)
     outline = outline_projections(drawn[None], image, projector)
     assert len(outline) == 5 and all(term.shape == sinogram.shape for term in outline)
-    plain, better = (metal_subtracted_sinogram(sinogram, anatomy, path_cm, trace, terms) for terms in ((), outline))
+    plain, better = (metal_subtracted_sinogram(sinogram, anatomy, path_cm, trace, TRUST_PER_CM, terms) for terms in ((), outline))
     errors = [float((one - anatomy)[used].square().mean().sqrt()) for one in (plain, better)]
     assert errors[0] > 0.005 and errors[1] < left * errors[0]
 
@@ -117,10 +118,11 @@ def test_a_wrong_outline_drops_out_too(projector, metal, drawn, left):
 def test_linear_terms_drop_out(rays):
     anatomy, reference, path_cm, trace = rays
     extra = torch.rand(2, 16, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found, without = (metal_subtracted_sinogram(one, reference, path_cm, trace, [extra]) for one in (anatomy + 2 * extra * trace, anatomy))
+    scans = (anatomy + 2 * extra * trace, anatomy)
+    found, without = (metal_subtracted_sinogram(one, reference, path_cm, trace, TRUST_PER_CM, [extra]) for one in scans)
     torch.testing.assert_close(found, without, atol=1e-3, rtol=0)
     with pytest.raises(InputError, match="must have one shape"):
-        metal_subtracted_sinogram(anatomy, reference, path_cm, trace, [extra[:1]])
+        metal_subtracted_sinogram(anatomy, reference, path_cm, trace, TRUST_PER_CM, [extra[:1]])
 
 
 def test_a_polychromatic_scan_gains(projector):
@@ -135,7 +137,7 @@ def test_a_polychromatic_scan_gains(projector):
     simulated = simulate_scan(image, metal, projector, ScanProtocol(material="titanium"), torch.Generator().manual_seed(0))
     scan = MetalAffectedScan(simulated.sinogram, simulated.metal_trace, simulated.metal_mask, projector)
     path_cm = projector.project(scan.metal_mask.to(torch.float32))
-    found = metal_subtracted_sinogram(scan.sinogram, scan.interpolated_sinogram, path_cm, scan.trace)
+    found = metal_subtracted_sinogram(scan.sinogram, scan.interpolated_sinogram, path_cm, scan.trace, TRUST_PER_CM)
     used = rays_inside_metal(path_cm, scan.trace)
     error, before = (
         float((one - simulated.metal_free_sinogram)[used].square().mean().sqrt()) for one in (found, scan.interpolated_sinogram)

@@ -200,3 +200,23 @@ def test_cancelled_while_simulating(configuration_values, tmp_path):
         CNNMARTask(configuration, lambda fraction, message: seen.append(message), lambda: len(seen) == 3)
     assert seen[-1] == "Simulating training pair 3 of 10"
     assert json.loads((tmp_path / "run/training_pairs.done").read_text())["pairs"] == 3
+
+
+def test_one_recipe_guards_the_pairs_of_every_network(make_configuration, make_sslmar_configuration, monkeypatch):
+    """Of another recipe all pairs are made again, of the same one none."""
+    from SSLMARLib.training import cnnmar, pair_file, sslmar_image
+
+    made = []
+    for task, name in ((cnnmar, "_make_pair"), (sslmar_image.SSLMARImageTask, "_pair")):
+        original = getattr(task, name)
+        monkeypatch.setattr(task, name, lambda *arguments, original=original, name=name: made.append(name) or original(*arguments))
+    configurations = {
+        cnnmar.CNNMARTask: make_configuration("pairs"),
+        sslmar_image.SSLMARImageTask: make_sslmar_configuration("image", pairs=4),
+    }
+    for recipe, expected in ((pair_file.RECIPE, {"_pair"}), (pair_file.RECIPE, set()), (pair_file.RECIPE + 1, {"_make_pair", "_pair"})):
+        monkeypatch.setattr(pair_file, "RECIPE", recipe)
+        made.clear()
+        for task, configuration in configurations.items():
+            task(configuration)
+        assert set(made) == expected
