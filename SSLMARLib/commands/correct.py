@@ -9,7 +9,7 @@ from pathlib import Path
 from ..correction import DEFAULT_METHOD, DEFAULT_THRESHOLD_HU, DEFAULT_TRACE_DILATION_BINS, reduce_metal_artifacts
 from ..device import DEVICE_CHOICES
 from ..errors import InputError
-from ..methods import available_methods, get_method
+from ..methods import available_methods, get_method, is_weights
 from .argument_types import number_from_zero, positive_integer, positive_number
 from .console import progress_bar, say
 
@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="NRRD, NIfTI or MetaImage file, or a folder of DICOM slices")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="file (or DICOM folder) to write; the input is never changed")
     parser.add_argument(
-        "--method", default=DEFAULT_METHOD, metavar="METHOD", help=f"{', '.join(available_methods())} (default {DEFAULT_METHOD})"
+        "--method", default=DEFAULT_METHOD, metavar="METHOD",
+        help=f"{', '.join(available_methods())}, or a .safetensors file that `sslmar train` wrote (default {DEFAULT_METHOD})",
     )
     metal = parser.add_mutually_exclusive_group()
     metal.add_argument("--mask", type=Path, help="metal mask of the input's size and geometry, non-zero = metal")
@@ -66,8 +67,10 @@ def run(arguments) -> int:
             "--smallest-component-mm3, --metal-peak-hu and --mask-dilation-mm say how metal is found by threshold: leave them out with "
             "--mask, or make the mask with `sslmar segment`."
         )
-    get_method(arguments.method)  # an unknown method is refused before anything is read
+    method = get_method(arguments.method)  # an unknown method is refused before anything is read
     sources = [path for path in (arguments.input, arguments.mask) if path is not None]
+    if is_weights(arguments.method):
+        sources += [Path(arguments.method), Path(arguments.method).with_suffix(".json")]
     refuse_output(arguments.output, sources, arguments.overwrite)
     if arguments.mask_output is not None:
         refuse_output(arguments.mask_output, sources, arguments.overwrite, kind="mask")
@@ -86,7 +89,7 @@ def run(arguments) -> int:
             volume.voxels_hu,
             volume.spacing_mm,
             mask,
-            arguments.method,
+            method,
             arguments.device,
             lambda fraction, message: progress(0.05 + 0.85 * fraction, message),
             threshold_hu=arguments.threshold_hu,
@@ -106,17 +109,17 @@ def run(arguments) -> int:
         if arguments.report is not None:
             write([arguments.report], write_text, result.report.to_json(), arguments.report, **options)
         if arguments.figure is not None:
-            write([arguments.figure], _draw, arguments.figure, volume, result, **options)
+            write([arguments.figure], _draw, arguments.figure, volume, result, method.title, **options)
     report = result.report
     say(
         arguments,
-        f"{get_method(arguments.method).title} corrected {report.slices_corrected} of {report.slices} slices "
+        f"{method.title} corrected {report.slices_corrected} of {report.slices} slices "
         f"({report.metal_volume_ml:.2f} ml of metal) in {report.seconds:.1f} s on {report.device}: {arguments.output}",
     )
     return 0
 
 
-def _draw(path: Path, volume, result, overwrite: bool) -> None:
+def _draw(path: Path, volume, result, method_title: str, overwrite: bool) -> None:
     from ..evaluation.figures import figure_before_after
 
     worst = int(abs(result.volume_hu.astype("float32") - volume.voxels_hu).sum(axis=(1, 2)).argmax())
@@ -126,7 +129,7 @@ def _draw(path: Path, volume, result, overwrite: bool) -> None:
         result.metal_mask[worst],
         path,
         title=f"slice {worst + 1}",
-        method_title=get_method(result.report.method).title,
+        method_title=method_title,
         spacing_mm=volume.spacing_mm[1:],
         direction=volume.direction,
         overwrite=overwrite,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..methods import available_methods, get_method
+from ..methods import DEFAULT_METHOD, available_methods, get_method
 from .console import progress_bar, say
 
 HELP = "Correct a built-in simulated scan and draw the result."
@@ -16,6 +16,9 @@ WINDOW_HU = (-200.0, 300.0)
 def add_arguments(parser) -> None:
     parser.add_argument("--output", type=Path, default=Path("sslmar_demo"), metavar="DIR", help="folder to write (default %(default)s)")
     parser.add_argument("--kind", choices=KINDS, default="pelvis", help="a pelvis with a hip prosthesis, or a jaw with dental implants")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE.safetensors", help="also correct with these weights, which `sslmar train` wrote, and draw it"
+    )
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda (default auto)")
     parser.add_argument("--overwrite", action="store_true", help="replace files of an earlier demo")
 
@@ -35,7 +38,9 @@ def run(arguments) -> int:
     from ..simulation.volume import simulate_metal
 
     folder = arguments.output
-    methods = available_methods()
+    methods = {name: get_method(name) for name in available_methods()}
+    if arguments.weights is not None:
+        methods["own_weights"] = get_method(arguments.weights)
     names = ["truth", "with_metal", "metal", *methods]
     paths = {name: folder / f"{name}.nii.gz" for name in names} | {"figure": folder / "before_after.png"}
     check_figures_possible(paths["figure"])
@@ -59,8 +64,8 @@ def run(arguments) -> int:
             progress=lambda fraction, message: progress(0.05 + 0.35 * fraction, message),
         )
         corrected_hu = {}
-        for number, method in enumerate(methods):
-            corrected_hu[method] = reduce_metal_artifacts(
+        for number, (name, method) in enumerate(methods.items()):
+            corrected_hu[name] = reduce_metal_artifacts(
                 scan_hu,
                 truth.spacing_mm,
                 metal,
@@ -85,26 +90,26 @@ def run(arguments) -> int:
             return rmse_hu(*(one[with_metal].reshape(-1, columns) for one in (voxels_hu, truth.voxels_hu, metal)))
 
         before = rmse(scan_hu)
-        after = {method: rmse(voxels_hu) for method, voxels_hu in corrected_hu.items()}
-        best = methods[-1]
+        after = {name: rmse(voxels_hu) for name, voxels_hu in corrected_hu.items()}
+        drawn = DEFAULT_METHOD if arguments.weights is None else "own_weights"
         worst = int(with_metal[numpy.abs(scan_hu[with_metal].astype(float) - truth.voxels_hu[with_metal]).sum(axis=(1, 2)).argmax()])
         write(
             [paths["figure"]],
             figure_before_after,
             scan_hu[worst],
-            corrected_hu[best][worst],
+            corrected_hu[drawn][worst],
             metal[worst],
             paths["figure"],
             title=f"Simulated {arguments.kind} with {MATERIAL}, slice {worst + 1}",
-            method_title=get_method(best).title,
+            method_title=methods[drawn].title,
             spacing_mm=truth.spacing_mm[1:],
             window_hu=WINDOW_HU,
-            captions=(f"all slices: RMSE {before:.0f} HU", f"all slices: RMSE {after[best]:.0f} HU"),
+            captions=(f"all slices: RMSE {before:.0f} HU", f"all slices: RMSE {after[drawn]:.0f} HU"),
             overwrite=True,
         )
     say(arguments, f"RMSE to the truth, metal left out, {len(with_metal)} slices with metal:")
     say(arguments, f"  uncorrected {before:7.1f} HU")
-    for method in methods:
-        say(arguments, f"  {get_method(method).title:<11} {after[method]:7.1f} HU")
+    for name, method in methods.items():
+        say(arguments, f"  {method.title:<11} {after[name]:7.1f} HU")
     say(arguments, f"Volumes and the figure {paths['figure'].name} are in {folder}")
     return 0

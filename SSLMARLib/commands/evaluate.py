@@ -9,8 +9,10 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files import refuse_existing, write_text
+from ..methods import DEFAULT_METHOD
 
 HELP = "Measure methods on benchmark slices, simulated volumes or real scans: table, JSON, figure."
+DEFAULT_METHODS = ("uncorrected", "li", "nmar", DEFAULT_METHOD)
 FBP_CHOICES = ("exact", "benchmark", "both")
 
 
@@ -23,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="folder of the cases")
     parser.add_argument(
-        "--methods", nargs="+", metavar="METHOD", default=["uncorrected", "li", "nmar"],
-        help="uncorrected, and the methods that `sslmar info` lists (default: uncorrected li nmar)",
+        "--methods", nargs="+", metavar="METHOD", default=DEFAULT_METHODS,
+        help="uncorrected, the methods that `sslmar info` lists, and .safetensors files that `sslmar train` wrote "
+        f"(default: {' '.join(DEFAULT_METHODS)})",
     )  # fmt: skip
     parser.add_argument(
         "--masks", metavar="MASKS.npz", type=Path,
@@ -77,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     from .console import progress_bar
 
     settings = EvaluationSettings(
-        methods=[name.lower() for name in arguments.methods],
+        methods=arguments.methods,
         fbps=FBP_NAMES if arguments.fbp == "both" else (arguments.fbp,),
         trace_source=arguments.trace,
         device=choose_device(arguments.device),

@@ -62,6 +62,7 @@ def corrected_slices(
 ) -> Iterator[tuple[str, CorrectedSlices]]:
     """Yield (method, its corrected slices) for the methods in turn; each must be used up before the next is asked for.
 
+    methods: some of settings.methods.
     progress is called with the fraction of the current method. largest_metal_only: of a volume just the slice with
     most metal. Raises InputError for files that cannot be used, Cancelled when `is_cancelled()` is true.
     """
@@ -80,7 +81,7 @@ class _BenchmarkRun:
 
     def __init__(self, group: BenchmarkGroup, settings: EvaluationSettings):
         cases: BenchmarkCases = group.load()
-        projector = get_projector(settings.device)
+        projector, self.chosen = get_projector(settings.device), settings.chosen
         self.reconstructions = {fbp: get_reconstruction(fbp, settings.device) for fbp in settings.fbps}
         with torch.inference_mode():
             masks = to_tensor(cases.metal_masks, settings.device)
@@ -119,7 +120,7 @@ class _BenchmarkRun:
         if method == UNCORRECTED:
             return [(one, one.uncorrected_hu) for one in self.slices]
         with torch.inference_mode():
-            images = self._images_hu(get_method(method).correct(self.scan))
+            images = self._images_hu(get_method(self.chosen[method]).correct(self.scan))
         return list(zip(self.slices, (image for batch in images.values() for image in batch), strict=True))
 
 
@@ -134,6 +135,7 @@ class _VolumeRun:
         if largest_metal_only:
             metal_mask = metal_mask & (numpy.arange(len(metal_mask)) == metal_pixels.argmax())[:, None, None]
         self.metal_mask = metal_mask
+        self.chosen = settings.chosen
         self.options = {"device": settings.device, "progress": progress, "is_cancelled": is_cancelled}
         self.slices = {
             int(number): SliceBeforeCorrection(
@@ -156,7 +158,7 @@ class _VolumeRun:
         corrected_hu = self.volume.voxels_hu
         if method != UNCORRECTED:
             result = reduce_metal_artifacts(
-                self.volume.voxels_hu, self.volume.spacing_mm, self.metal_mask, method, **self.options
+                self.volume.voxels_hu, self.volume.spacing_mm, self.metal_mask, self.chosen[method], **self.options
             )
             corrected_hu = result.volume_hu
         return [(one, corrected_hu[number]) for number, one in self.slices.items()]

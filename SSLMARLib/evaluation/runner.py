@@ -17,8 +17,7 @@ import numpy
 
 from .. import __version__
 from ..errors import InputError
-from ..methods import available_methods, get_method
-from ..networks.weights import load_description
+from ..methods import get_method
 from .cases import BenchmarkGroup, VolumeGroup
 from .corrected_slices import SliceBeforeCorrection, corrected_slices
 from .figures import FigureRow
@@ -72,10 +71,10 @@ class ResumeFile:
             file.write(json.dumps({"group": group, "method": method, "records": records}) + "\n")
 
 
-def weights_in_use(methods: Sequence[str]) -> dict:
+def weights_in_use(settings: EvaluationSettings) -> dict:
     """{"weights": method -> SHA-256} of the methods that have learned, or nothing: results of other weights are other results."""
-    learned = {name: getattr(get_method(name), "weights", None) for name in methods if name in available_methods()}
-    found = {name: load_description(weights)["sha256"] for name, weights in learned.items() if weights}
+    facts = {label: get_method(method).facts() for label, method in settings.chosen.items() if label != UNCORRECTED}
+    found = {label: known["weights_sha256"] for label, known in facts.items() if "weights_sha256" in known}
     return {"weights": found} if found else {}
 
 
@@ -98,7 +97,7 @@ def run_evaluation(
         "fbps": list(settings.fbps),
         "trace_source": settings.trace_source,
         **(source or {}),
-        **weights_in_use(settings.methods),
+        **weights_in_use(settings),
     }
     resume = ResumeFile(resume_path, agreed)
     steps, done = len(groups) * len(settings.methods), 0
@@ -161,7 +160,7 @@ def figure_rows(
 ) -> list[FigureRow]:
     """Cases for `figures.figure_comparison`, spread evenly over the groups; the primary FBP. Runs the methods again."""
     chosen = sorted({round(position) for position in numpy.linspace(0, len(groups) - 1, min(count, len(groups)))})
-    titles = {name: name if name == UNCORRECTED else get_method(name).title for name in settings.methods}
+    titles = {name: name if name == UNCORRECTED else get_method(method).title for name, method in settings.chosen.items()}
     rows = []
     for number in chosen:
         images, captions = {}, {}

@@ -15,7 +15,9 @@ import torch
 from .._version import __version__
 from ..errors import Cancelled, InputError
 from ..files import write_text
-from ..networks.weights import load_weights, save_weights
+from ..methods import Method, get_method
+from ..methods.learned import LearnedMethod
+from ..networks.weights import save_weights
 from .checkpoints import load_checkpoint, save_checkpoint
 from .configuration import TrainingConfiguration
 from .distributed import averaging_loss, rank, wait_for_all
@@ -49,14 +51,14 @@ def train(
     resume: bool = False,
     progress: Callable[[float, str], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
-    start_from: str | Path | None = None,
+    start_from: str | Path | Method | None = None,
 ) -> Path:
     """Train until the configuration's steps are done; returns the path of the best weights, as the validation says.
 
     In the output folder: checkpoint, log (JSON lines), weights. With `resume` a checkpoint there is gone on from, on the CPU to
     the bit. Raises Cancelled after a last checkpoint, InputError where the loss is no longer a finite number.
 
-    start_from: weights of the same network to begin with (see `load_weights`), to adapt them to other data; a checkpoint that is
+    start_from: weights of the same network to begin with, as `get_method` takes them, to adapt them to other data; a checkpoint that is
     gone on from comes first.
 
     Where torchrun started several processes they average their gradients; the first one validates and writes, into a folder that
@@ -119,9 +121,12 @@ def train(
     return weights
 
 
-def _start_from(task: Task, start_from: str | Path) -> dict[str, str]:
+def _start_from(task: Task, start_from: str | Path | Method) -> dict[str, str]:
     """Put the weights into the task's network; returns what the description of all later weights says of them."""
-    tensors, description = load_weights(start_from)
+    method = get_method(start_from)
+    if not isinstance(method, LearnedMethod):
+        raise InputError(f"{method.title} has no weights to begin with: give a learned method's name, or a file that `sslmar train` wrote.")
+    tensors, description = method.load_weights()
     try:
         task.network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -38,3 +38,20 @@ def projector():
     from SSLMARLib.tomography import get_projector
 
     return get_projector("cpu")
+
+
+@pytest.fixture
+def own_weights(tmp_path) -> Path:
+    """Weights as `sslmar train` writes them for SSLMAR, of networks that were hardly trained: hospital.safetensors."""
+    import torch
+
+    from SSLMARLib.networks.sslmar import SSLMARNetwork
+    from SSLMARLib.networks.weights import save_weights
+
+    tiny = {"channels": 2, "levels": 2, "stem": 2}
+    torch.manual_seed(0)
+    network = SSLMARNetwork("small", tiny, tiny)
+    torch.nn.init.normal_(network.image_network.unet.last.weight, std=0.1)
+    path = tmp_path / "hospital.safetensors"
+    save_weights(path, network.state_dict(), {"method": "sslmar", "network": network.options, "iterations": 1})
+    return path

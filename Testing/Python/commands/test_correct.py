@@ -250,6 +250,20 @@ def test_all_outputs(sslmar, scan, make_voxels, tmp_path):
     assert json.loads(report.read_text())["method"] == "li" and old != report.read_text()
 
 
+def test_weights_that_were_trained(sslmar, scan, own_weights, tmp_path):
+    out, report = tmp_path / "out.nrrd", tmp_path / "report.json"
+    status, output, error = sslmar("correct", scan, out, "--method", own_weights, "--report", report, "--figure", tmp_path / "f.png")
+    assert (status, error) == (0, "") and output.startswith("SSLMAR (hospital) corrected 2 of 4 slices")
+    assert json.loads(report.read_text())["parameters"]["weights"] == "hospital.safetensors"
+    for other in (own_weights, own_weights.with_suffix(".json")):  # never written over, whatever is asked for
+        before = other.read_bytes()
+        status, _, error = sslmar("correct", scan, tmp_path / "new.nrrd", "--method", own_weights, "--report", other, "--overwrite")
+        assert status == 2 and other.read_bytes() == before
+    own_weights.with_suffix(".json").unlink()
+    status, _, error = sslmar("correct", scan, out, "--method", own_weights, "--overwrite")
+    assert status == 2 and "hospital.json" in error
+
+
 def test_the_mask_that_was_written_gives_the_same_result(sslmar, scan, tmp_path):
     out, again, mask = (tmp_path / name for name in ("out.nrrd", "again.nrrd", "mask.nrrd"))
     assert sslmar("correct", scan, out, "--method", "li", "--mask-output", mask)[0] == 0

@@ -31,6 +31,19 @@ def test_demo(tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
 
 
+def test_demo_of_own_weights(tmp_path, capsys, own_weights, monkeypatch):
+    from SSLMARLib import methods
+
+    monkeypatch.setattr(methods, "METHODS", {name: methods.METHODS[name] for name in ("li", "sslmar")})
+    folder = tmp_path / "demo"
+    assert cli.main(["demo", "--output", str(folder), "--weights", str(own_weights)]) == 0
+    assert "SSLMAR (hospital)" in capsys.readouterr().out
+    own, shipped = (SSLMARLib.read_volume(folder / f"{name}.nii.gz").voxels_hu for name in ("own_weights", "sslmar"))
+    assert not numpy.array_equal(own, shipped)
+    assert cli.main(["demo", "--output", str(tmp_path / "other"), "--weights", str(tmp_path / "none.safetensors")]) == 2
+    assert "There are no weights" in capsys.readouterr().err and not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize("what, names", [("projector", {"project", "backproject", "fbp"}), ("simulation", {"simulate"})])
 def test_bench(tmp_path, capsys, monkeypatch, what, names):
     pytest.importorskip("astra", reason="astra-toolbox is not installed, so the comparison did NOT run")

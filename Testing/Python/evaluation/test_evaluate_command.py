@@ -37,6 +37,27 @@ def test_table_json_and_figure(run_evaluate, benchmark_folder, masks_file, tmp_p
     assert (tmp_path / "b.json").read_text() == (tmp_path / "a.json").read_text()
 
 
+def test_weights_that_were_trained_are_evaluated_too(run_evaluate, benchmark_folder, masks_file, own_weights, tmp_path):
+    arguments = [benchmark_folder, "--masks", masks_file, "--device", "cpu", "--json", tmp_path / "a.json", "--limit", "1"]
+    text = run_evaluate(*arguments, "--methods", "li", own_weights, "--figure", tmp_path / "a.png")
+    summary = json.loads((tmp_path / "a.json").read_text())["summary"]
+    assert set(summary) == {"li", str(own_weights)} and str(own_weights) in text
+    assert summary["li"]["rmse_hu"] != summary[str(own_weights)]["rmse_hu"]
+    own_weights.write_bytes(b"nothing")
+    with pytest.raises(InputError, match="altered or cut off"):
+        run_evaluate(*arguments, "--methods", own_weights, "--overwrite")
+    own_weights.unlink()
+    with pytest.raises(InputError, match="There are no weights"):
+        run_evaluate(*arguments, "--methods", own_weights, "--overwrite")
+
+
+def test_the_default_method_is_among_the_default_ones(run_evaluate, benchmark_folder, masks_file, tmp_path):
+    from SSLMARLib.methods import DEFAULT_METHOD
+
+    run_evaluate(benchmark_folder, "--masks", masks_file, "--device", "cpu", "--json", tmp_path / "a.json", "--limit", "1")
+    assert list(json.loads((tmp_path / "a.json").read_text())["summary"]) == ["uncorrected", "li", "nmar", DEFAULT_METHOD]
+
+
 def test_an_interrupted_run_goes_on(run_evaluate, benchmark_folder, tmp_path, monkeypatch):
     from SSLMARLib.evaluation import runner
 

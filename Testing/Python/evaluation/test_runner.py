@@ -13,6 +13,7 @@ from SSLMARLib.evaluation.cases import find_groups
 from SSLMARLib.evaluation.runner import figure_rows, run_evaluation
 from SSLMARLib.evaluation.settings import EvaluationSettings
 from SSLMARLib.evaluation.tables import summarize
+from SSLMARLib.methods import Method
 
 
 @pytest.fixture
@@ -90,16 +91,17 @@ def test_records_and_their_order(benchmark_folder, masks_file):
     assert records[1] == records[4] | {"slice": "slice_a"}  # the same case in another batch
 
 
-def test_a_method_that_does_harm_is_seen(benchmark_folder, masks_file, monkeypatch):
-    class Harm:
+def test_a_method_that_does_harm_is_seen(benchmark_folder, masks_file):
+    class Harm(Method):
+        name = title = "harm"
+        description = "All values are too large."
+
         def correct(self, scan):
             return scan.sinogram * 1.05
 
-    monkeypatch.setattr(corrected_slices_module, "get_method", lambda name: Harm())
-    records = run_evaluation(
-        find_groups(benchmark_folder, masks_file, limit=1), EvaluationSettings(("uncorrected", "li"))
-    )
+    records = run_evaluation(find_groups(benchmark_folder, masks_file, limit=1), EvaluationSettings(("uncorrected", Harm())))
     before, harmed = records
+    assert harmed["method"] == "harm"
     assert harmed["rmse_hu"] > before["rmse_hu"] + 10
     assert harmed["bias_hu"]["soft_tissue"] == pytest.approx(before["bias_hu"]["soft_tissue"] + 50, abs=10)
     assert harmed["without_reference"]["change_far_from_metal_hu"] == pytest.approx(50, abs=10)
@@ -214,10 +216,11 @@ def test_simulated_volumes(simulated_folder):
     assert [record["without_reference"] for record in real] == [record["without_reference"] for record in records]
 
 
-def test_other_weights_are_another_evaluation():
+def test_other_weights_are_another_evaluation(own_weights):
     from SSLMARLib.evaluation.runner import weights_in_use
     from SSLMARLib.networks.weights import load_weights
 
-    assert weights_in_use(["uncorrected", "li", "nmar"]) == {}
+    assert weights_in_use(EvaluationSettings(["uncorrected", "li", "nmar"])) == {}
     _, description = load_weights("cnnmar")
-    assert weights_in_use(["li", "cnnmar"]) == {"weights": {"cnnmar": description["sha256"]}}
+    assert list(weights_in_use(EvaluationSettings([own_weights]))["weights"]) == [str(own_weights)]
+    assert weights_in_use(EvaluationSettings(["li", "cnnmar"])) == {"weights": {"cnnmar": description["sha256"]}}

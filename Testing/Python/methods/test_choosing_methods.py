@@ -19,10 +19,7 @@ from SSLMARLib.methods import available_methods, get_method
 from SSLMARLib.methods.base import MetalAffectedScan, Method
 from SSLMARLib.methods.cnnmar import CNNMAR
 from SSLMARLib.methods.sslmar import SSLMAR
-from SSLMARLib.networks.sslmar import SSLMARNetwork
 from SSLMARLib.networks.weights import MODELS, save_weights
-
-TINY = {"channels": 2, "levels": 2, "stem": 2}
 
 
 class Pretend(Method):
@@ -36,17 +33,6 @@ class Pretend(Method):
 @pytest.fixture
 def pretend(monkeypatch):
     monkeypatch.setitem(methods.METHODS, Pretend.name, Pretend)  # the one line
-
-
-@pytest.fixture
-def own_weights(tmp_path):
-    """Weights as `sslmar train` writes them, of networks that were hardly trained."""
-    torch.manual_seed(0)
-    network = SSLMARNetwork("small", TINY, TINY)
-    torch.nn.init.normal_(network.image_network.unet.last.weight, std=0.1)
-    path = tmp_path / "hospital.safetensors"
-    save_weights(path, network.state_dict(), {"method": "sslmar", "network": network.options, "iterations": 1})
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,10 @@ def test_a_training_can_start_from_weights(make_sslmar_configuration, tmp_path):
     other = make_sslmar_configuration("other", network_options={"sinogram_network": {"channels": 2}})
     with pytest.raises(InputError, match="are of another network"):
         train(SSLMARTask(other), other, start_from=path)
+    with pytest.raises(InputError, match="LI has no weights to begin with"):
+        train(SSLMARTask(second), second, start_from="li")
+    _, again = load_weights(train(task, second, start_from=SSLMAR(path)))  # a method's own
+    assert again["started_from_sha256"] == description["sha256"]
     with pytest.raises(InputError, match="no weights"):
         train(SSLMARTask(second), second, start_from=tmp_path / "none.safetensors")
 
