@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import InputError
-
 ICRU_44 = "ICRU Report 44 (1989), as tabulated by NIST"
 NIST = "NIST, X-Ray Mass Attenuation Coefficients (Hubbell and Seltzer), table 1"
 
@@ -69,10 +67,3 @@ _ALL = (
 
 MATERIALS: Mapping[str, Material] = {material.name: material for material in _ALL}
 METALS = tuple(name for name, material in MATERIALS.items() if material.is_metal)
-
-
-def get_material(name: str) -> Material:
-    """The material of a name. Raises InputError with the list of names for another one."""
-    if name not in MATERIALS:
-        raise InputError(f"There is no material {name!r}: choose one of {', '.join(MATERIALS)}.")
-    return MATERIALS[name]

@@ -48,13 +48,18 @@ def random_metal_mask(
     *,
     smallest_pixels: int = SMALLEST_METAL_PIXELS,
     largest_pixels: int = LARGEST_METAL_PIXELS,
+    shapes: Sequence[numpy.ndarray] = (),
 ) -> numpy.ndarray:
     """A random implant in one slice, on the body only: boolean (rows, columns), of `smallest_pixels` to `largest_pixels`.
 
     body: boolean (rows, columns), see `body_mask`; rows go from anterior to posterior. kind: one of IMPLANT_KINDS, or
-    None for any. Half of the implants lie where the anatomy has them, the others anywhere, turned and scaled. Raises
-    InputError if the body has fewer pixels than the smallest mask.
+    None for any. Half of the implants lie where the anatomy has them, the others anywhere, turned and scaled. shapes: of
+    `read_metal_shapes`; one of them is placed, as `place_shape` does it, in place of an implant. Raises InputError if the
+    body has fewer pixels than the smallest mask.
     """
+    if shapes:
+        shape = shapes[generator.integers(len(shapes))]
+        return place_shape(shape, body, generator, smallest_pixels=smallest_pixels, largest_pixels=largest_pixels)
     implant, z, frame = random_implant(body, generator, kind, smallest_pixels=smallest_pixels, largest_pixels=largest_pixels)
     return implant.mask(frame, body.shape, z) & body
 

@@ -83,11 +83,6 @@ class XRayPhysics:
             fitted = fit_water_correction(self.spectrum, self.relative_attenuation("water"))
             object.__setattr__(self, "water_correction", fitted)
 
-    @property
-    def mean_energy_kev(self) -> float:
-        """Mean energy of the photons that leave the tube."""
-        return float(self.spectrum @ self.energies_kev)
-
     def mass_attenuation_at(self, material: str, energy_kev: float) -> float:
         """Mass attenuation coefficient in cm^2/g, linear between the table's energies. InputError outside of them."""
         if not self.energies_kev[0] <= energy_kev <= self.energies_kev[-1]:
@@ -139,11 +134,6 @@ def fit_water_correction(
     powers = polychromatic[:, None] ** numpy.arange(1, degree + 1)
     coefficients, *_ = numpy.linalg.lstsq(powers / exact[:, None], numpy.ones_like(exact), rcond=None)
     return tuple(float(c) for c in coefficients)
-
-
-def available_tube_voltages_kv() -> tuple[float, ...]:
-    """The tube voltages of the shipped spectra."""
-    return tuple(float(value) for value in _shipped_tables()["tube_voltages_kv"])
 
 
 @lru_cache(maxsize=16)

@@ -40,22 +40,24 @@ def simulate_pairs(
 ) -> numpy.ndarray:
     """(count, CHANNELS, rows, columns), kept in a file as `make_pairs` does it.
 
-    Pair n depends on the slices, the materials and (seed, n) alone.
+    Pair n depends on the slices, the materials, the metal shapes and (seed, n) alone.
     """
     projector = get_projector("cpu")
+    shapes, shapes_sha256 = configuration.read_metal_shapes()
 
     def make(number: int) -> numpy.ndarray:
-        return _make_pair(slices, configuration, numpy.random.default_rng([seed, number]), projector)
+        return _make_pair(slices, configuration, shapes, numpy.random.default_rng([seed, number]), projector)
 
     made_from = {"slices_sha256": slices.sha256(), "materials": list(configuration.materials), "seed": seed}
+    made_from["metal_shapes_sha256"] = shapes_sha256
     shape = (count, CHANNELS, *projector.geometry.image_shape)
     return make_pairs(path, shape, made_from, make, f"Simulating {what} pair", progress, is_cancelled)
 
 
-def _make_pair(slices, configuration, generator, projector) -> numpy.ndarray:
+def _make_pair(slices, configuration, shapes, generator, projector) -> numpy.ndarray:
     source_hu = slices.images_hu[generator.integers(len(slices))]
     image_hu = TurnAndScale.draw(generator).apply(source_hu)
-    mask = random_metal_mask(body_mask(image_hu), generator)
+    mask = random_metal_mask(body_mask(image_hu), generator, shapes=shapes)
     material = configuration.materials[generator.integers(len(configuration.materials))]
     protocol = ScanProtocol(physics=_coarse_physics(), material=material, noise="shared")
     noise = torch.Generator().manual_seed(int(generator.integers(2**31)))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
+import numpy
+
 from ..device import DEVICE_CHOICES
 from ..errors import InputError
 from ..simulation.materials import METALS
+from ..simulation.metal_masks import read_metal_shapes
 
 PRECISIONS = ("float32", "bfloat16")
 COUNTS = ("pairs", "validation_pairs", "patch_pixels", "batch_size", "steps", "validate_every", "checkpoint_every", "iterations")
@@ -30,6 +34,8 @@ class TrainingConfiguration:
     validate_every, checkpoint_every: in steps. seed: of everything that is drawn.
     pairs, patch_pixels: not of "sslmar": pairs made beforehand, and the size of what is learned from at once. materials: of "cnnmar"
         alone: the metals simulated in its pairs, each as likely as it is named often.
+    metal_shapes: a file of metal masks (.npz, .npy or .mat; see `simulation.metal_masks.read_metal_shapes`), which are placed on the
+        slices at random, as the paper does; without it implants are drawn.
     scales, metal_pixels, device, precision: not of "cnnmar": limits of the augmentation's scale, and of the metal masks' size in
         pixels; "auto", "cpu" or "cuda"; "float32" or "bfloat16" for the networks.
     loss_weights, iterations: not of "cnnmar": weights of the terms of the loss (see `losses.LossWeights`), and iterations of ImgNet and
@@ -47,6 +53,7 @@ class TrainingConfiguration:
     pairs: int = 600
     validation_pairs: int = 24
     materials: tuple[str, ...] = ("titanium", "titanium", "iron", "cobalt_chromium")
+    metal_shapes: str | None = None
     patch_pixels: int = 128
     batch_size: int = 8
     steps: int = 8000
@@ -69,6 +76,7 @@ class TrainingConfiguration:
     def __post_init__(self):
         for name in ("network", "data", "output"):
             self._check(name, isinstance(getattr(self, name), str), "a text")
+        self._check("metal_shapes", self.metal_shapes is None or isinstance(self.metal_shapes, str), "the path of a file")
         for name in ("network_options", "loss_weights"):
             self._check(name, isinstance(getattr(self, name), dict), "an object")
         for name in LISTS:
@@ -122,7 +130,15 @@ class TrainingConfiguration:
         data, output = ((path.parent / place).resolve() for place in (configuration.data, configuration.output))
         if output == data or data in output.parents:
             raise InputError(f"The output {output} lies in the training data folder {data}: give another folder, it would be read as data.")
-        return replace(configuration, data=str(data), output=str(output))
+        shapes = configuration.metal_shapes and str((path.parent / configuration.metal_shapes).resolve())
+        return replace(configuration, data=str(data), output=str(output), metal_shapes=shapes)
+
+    def read_metal_shapes(self) -> tuple[list[numpy.ndarray], str | None]:
+        """(the shapes of `metal_shapes`, the file's SHA-256); none and None without it. Raises InputError for a file of none."""
+        if self.metal_shapes is None:
+            return [], None
+        shapes = read_metal_shapes(self.metal_shapes)
+        return shapes, hashlib.sha256(Path(self.metal_shapes).read_bytes()).hexdigest()
 
 
 def _is_whole(value) -> bool:

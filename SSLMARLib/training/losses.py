@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 import torch
 
 from ..errors import InputError
-from ..tomography.projector import FanBeamProjector
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,6 @@ def consistency_loss(image_1: torch.Tensor, image_2: torch.Tensor, metal_1: torc
     the masks of the traces, boolean.
     """
     return _mean_difference(image_1, image_2, ~(metal_1 | metal_2))
-
-
-def fbp_consistency_loss(
-    completed_1: torch.Tensor, completed_2: torch.Tensor, metal_1: torch.Tensor, metal_2: torch.Tensor, projector: FanBeamProjector
-) -> torch.Tensor:
-    """Eq. 4 of two completed sinograms (slices, views, bins): `consistency_loss` of their FBP."""
-    return consistency_loss(projector.fbp(completed_1), projector.fbp(completed_2), metal_1, metal_2)
 
 
 def refinement_loss(refined_image: torch.Tensor, reference_image: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -20,7 +20,7 @@ class MetalPairs(torch.utils.data.Dataset):
     """Item n is mini-batch n: images (slices, rows, columns) float32 in 1/cm, metal masks (2, slices, rows, columns) boolean.
 
     Sample k of all is sample k % batch_size of mini-batch k // batch_size; it depends on the slices, the settings and (seed, k)
-    alone. scales: of the augmentation, from small to large; None for slices as they are.
+    alone. scales: of the augmentation, from small to large; None for slices as they are. shapes: see `random_metal_mask`.
     """
 
     slices: MetalFreeSlices
@@ -28,6 +28,7 @@ class MetalPairs(torch.utils.data.Dataset):
     seed: tuple[int, ...]
     scales: tuple[float, float] | None
     metal_pixels: tuple[int, int]
+    shapes: Sequence[numpy.ndarray] = ()
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         samples = [self.sample(number * self.batch_size + index) for index in range(self.batch_size)]
@@ -42,7 +43,7 @@ class MetalPairs(torch.utils.data.Dataset):
             image_hu = TurnAndScale.draw(generator, self.scales).apply(image_hu)
         body = body_mask(image_hu)
         smallest, largest = self.metal_pixels
-        limits = {"smallest_pixels": smallest, "largest_pixels": largest}
+        limits = {"smallest_pixels": smallest, "largest_pixels": largest, "shapes": self.shapes}
         masks = numpy.stack([random_metal_mask(body, generator, **limits) for _ in range(2)])
         return hu_to_attenuation(image_hu.astype(numpy.float32)), masks
 

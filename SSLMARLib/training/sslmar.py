@@ -73,10 +73,12 @@ class SSLMARTask:
         }
         self.terms: dict[str, torch.Tensor] = {}  # of the last step's loss, before they are weighted
         seed, batch_size = configuration.seed, configuration.batch_size
-        self.pairs = MetalPairs(training, batch_size, (seed, TRAINING), configuration.scales, configuration.metal_pixels)
+        shapes, self.shapes_sha256 = configuration.read_metal_shapes()
+        of_metal = {"metal_pixels": configuration.metal_pixels, "shapes": shapes}
+        self.pairs = MetalPairs(training, batch_size, (seed, TRAINING), configuration.scales, **of_metal)
         pin_memory = self.device.startswith("cuda")
         self._batches = BatchesInOrder(self.pairs, configuration.workers, rank(), processes(), pin_memory)
-        cases = MetalPairs(validation, 1, (seed, VALIDATION), None, configuration.metal_pixels)
+        cases = MetalPairs(validation, 1, (seed, VALIDATION), None, **of_metal)
         self._cases = [cases.sample(number) for number in range(configuration.validation_pairs)] if rank() == 0 else []
 
     def loss(self, step: int) -> torch.Tensor:

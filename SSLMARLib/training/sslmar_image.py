@@ -48,6 +48,7 @@ class SSLMARImageTask(SSLMARTask):
             "seed": configuration.seed,
             "scales": list(configuration.scales),
             "metal_pixels": list(configuration.metal_pixels),
+            "metal_shapes_sha256": self.shapes_sha256,
             "trust_per_cm": self.constants.trust_per_cm,
         }
         shape = (configuration.pairs, CHANNELS, *self.projector.geometry.image_shape)

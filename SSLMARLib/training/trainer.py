@@ -166,6 +166,8 @@ def _validate(task, configuration, step, facts, weights: Path, monitor: Monitor)
         # names of patients, and of folders and files of the training's machine, are nobody's business
         named = {**configuration.to_dict(), "data": Path(configuration.data).name, "output": Path(configuration.output).name}
         named.pop("leave_out")
+        if configuration.metal_shapes is not None:
+            named["metal_shapes"] = Path(configuration.metal_shapes).name
         description = {
             **task.description,
             "files_left_out": len(configuration.leave_out),

@@ -61,10 +61,10 @@ def test_clips_finds_the_ends_of_thin_wires(parts):
 
 @pytest.mark.parametrize("name", METAL_MATERIALS_HU)
 def test_materials_have_the_value_of_the_physics_tables(name):
-    from SSLMARLib.simulation.materials import get_material
+    from SSLMARLib.simulation.materials import MATERIALS
     from SSLMARLib.simulation.physics import REFERENCE_ENERGY_KEV, load_physics
 
-    material = get_material(name.replace(" ", "_").replace("-", "_"))
+    material = MATERIALS[name.replace(" ", "_").replace("-", "_")]
     physics = load_physics()
     cm2_per_g = numpy.interp(REFERENCE_ENERGY_KEV, physics.energies_kev, physics.mass_attenuation_cm2_per_g[material.name])
     expected_hu = (cm2_per_g * material.density_g_per_cm3 / WATER_ATTENUATION_PER_CM - 1) * 1000

@@ -6,11 +6,10 @@ import numpy
 import pytest
 
 from SSLMARLib.errors import InputError
-from SSLMARLib.simulation.materials import MATERIALS, METALS, get_material
+from SSLMARLib.simulation.materials import MATERIALS, METALS
 from SSLMARLib.simulation.physics import (
     BENCHMARK_FILES,
     XRayPhysics,
-    available_tube_voltages_kv,
     fit_water_correction,
     load_benchmark_physics,
     load_physics,
@@ -89,15 +88,13 @@ def test_the_amalgam_has_the_density_of_its_parts():
 
 
 def test_spectra_of_80_to_140_kv():
-    voltages = available_tube_voltages_kv()
-    assert {80, 100, 120, 140} <= set(voltages)
     means = []
-    for voltage in voltages:
+    for voltage in (80, 85, 100, 120, 140):
         physics = load_physics(voltage)
         assert physics.energies_kev[0] == 20 and physics.energies_kev[-1] == voltage
         assert physics.spectrum.sum() == pytest.approx(1)
         assert physics.spectrum[:-1].min() >= 0
-        means.append(physics.mean_energy_kev)
+        means.append(physics.spectrum @ physics.energies_kev)
     assert numpy.all(numpy.diff(means) > 0)
     # tungsten's characteristic lines stand out of the bremsstrahlung
     physics = load_physics(120)
@@ -156,8 +153,6 @@ def test_what_cannot_be(tmp_path):
         load_benchmark_physics(tmp_path)
     with pytest.raises(InputError, match="choose one of water"):
         physics.metal_attenuation_per_cm("kryptonite")
-    with pytest.raises(InputError, match="choose one of water"):
-        get_material("kryptonite")
     with pytest.raises(InputError, match="density"):
         physics.metal_attenuation_per_cm("iron", -1.0)
     with pytest.raises(InputError, match="outside the tables"):
