@@ -264,7 +264,8 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
         :param inputVolume: scalar volume node in Hounsfield units.
         :param metalSegmentation: segmentation node of the metal; without it, metal is what exceeds thresholdHu.
         :param segmentIDs: IDs or names of the segments that are metal; all by default.
-        :param method: one of SSLMARLib.available_methods(); None for its default, as in the panel.
+        :param method: one of SSLMARLib.available_methods(), the path of a .safetensors file that `sslmar train` wrote, or a method
+          object; None for the default, as in the panel.
         :param thresholdHu: metal threshold (HU), used without a segmentation.
         :param interactive: False for scripts: no question is asked, and the application stands still meanwhile. True
           asks to install what is missing, keeps the windows alive and shows the progress in the status bar.

@@ -140,21 +140,15 @@ class CorrectionSection(Section):
         return self.panel.metalSection.slicesAboveThreshold
 
 
-def methodDescription(name):
-    """Return one line on a method, "" for one that this panel does not know."""
-    descriptions = {
-        "li": _(
-            "Draws straight lines across the rays that met metal. Fastest; may leave new streaks between metal parts."
-        ),
-        "nmar": _(
-            "Interpolates after dividing by a prior image of air, tissue and bone. Keeps the edges of bone near metal."
-        ),
-        "cnnmar": _("A neural network makes the prior image that the rays through metal are taken from."),
-        "sslmar": _(
-            "A neural network that learned from images free of metal gives the prior; slowest, smallest error on simulated scans."
-        ),
-    }
-    return descriptions.get(name, "")
+def methodDescription(method):
+    """Return one line on a method, its own; "" for one that is not there."""
+    from SSLMARLib import InputError
+    from SSLMARLib.methods import get_method
+
+    try:
+        return _(get_method(method).description)
+    except InputError:
+        return ""
 
 
 def durationText(seconds):

@@ -20,8 +20,6 @@ from slicer.i18n import tr as _
 
 TORCH_REQUIREMENT = ">=2.2"
 KEPT_PACKAGES = ("numpy", "scipy", "SimpleITK", "pydicom", "requests")
-METHODS_WITHOUT_NETWORK = ("li", "nmar")
-PACKAGES_OF_NETWORKS = ("safetensors",)
 SIMULATION = "simulation"  # in the place of a method: what making a sample scan needs
 REQUESTER = "SSLMAR"
 
@@ -40,12 +38,29 @@ def packagesNeeded(requirementsFile, method):
     """Return the requirements of a method as texts such as "odl>=1.0", PyTorch first.
 
     :param requirementsFile: path of Resources/requirements.txt; it lists all but PyTorch.
-    :param method: one of SSLMARLib.available_methods(), or SIMULATION. LI and NMAR need no package of the networks.
+    :param method: a method as SSLMARLib.methods.get_method takes it, or SIMULATION. What only other methods need is left out.
     """
+    from SSLMARLib.methods import METHODS
+
+    own = _packagesOf(method)
+    ofMethods = {_nameOf(package) for one in METHODS.values() for package in one.packages}
     requirements = slicer.packaging.load_requirements(requirementsFile)
-    if method in (*METHODS_WITHOUT_NETWORK, SIMULATION):
-        requirements = [requirement for requirement in requirements if requirement.name not in PACKAGES_OF_NETWORKS]
-    return [f"torch{TORCH_REQUIREMENT}", *(str(requirement) for requirement in requirements)]
+    kept = [one for one in requirements if one.name not in ofMethods or one.name in map(_nameOf, own)]
+    further = [package for package in own if _nameOf(package) not in [one.name for one in requirements]]
+    return [f"torch{TORCH_REQUIREMENT}", *map(str, kept), *further]
+
+
+def _packagesOf(method):
+    """Return what a method itself says that it needs; nothing for one that is not there, which is refused elsewhere."""
+    from SSLMARLib import InputError
+    from SSLMARLib.methods import get_method
+
+    if method == SIMULATION:
+        return ()
+    try:
+        return get_method(method).packages
+    except InputError:
+        return ()
 
 
 def packagesMissing(requirementsFile, method):
@@ -205,4 +220,6 @@ def _listed(packages):
 
 
 def _title(method):
-    return _("Simulating a scan") if method == SIMULATION else method.upper()
+    from SSLMARLib import slicer_logic
+
+    return _("Simulating a scan") if method == SIMULATION else slicer_logic.methodTitle(method)

@@ -12,6 +12,7 @@ import vtk
 from .._version import __version__
 from ..errors import Cancelled, InputError, NoMetalError
 from ..expected_time import Stopwatch, remember_run
+from ..methods import get_method
 from . import strength
 from .i18n import _
 from .nodes import AID, ATTRIBUTE_PREFIX, INPUT_ROLE, copyDisplay, ijkToRas, imageFromArray, newNode, nodesOfClass, placeBeside
@@ -69,7 +70,7 @@ class Correction:
     voxelsHu: numpy.ndarray
     spacingMm: tuple[float, float, float]
     metalMask: numpy.ndarray | None
-    method: str
+    method: object
     device: str
     options: dict
     metalHu: float | None = None
@@ -222,7 +223,7 @@ class Correction:
         """Store where the volume comes from: node attributes and references, saved with the scene."""
         attributes = {
             "Version": __version__,
-            "Method": self.method,
+            "Method": result.report.method,
             "InputVolume": self.inputVolume.GetName(),
             "Report": result.report.to_json(),
         }
@@ -251,6 +252,9 @@ def previewOf(inputVolume):
     return None
 
 
-def methodTitle(method: str) -> str:
-    """Return the name of a method as people write it ("NMAR"), without importing the method itself."""
-    return method.upper()
+def methodTitle(method) -> str:
+    """Return the name of a method as people write it ("NMAR"), of weights with their file's name. One that is gone keeps its own."""
+    try:
+        return get_method(method).title
+    except InputError:
+        return str(method).upper()

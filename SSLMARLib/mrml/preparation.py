@@ -40,7 +40,7 @@ def process(
     :param metalSegmentation: segmentation node of the metal, of any geometry and under any transform; without one,
       metal is every voxel above `thresholdHu`.
     :param segmentIDs: IDs or names of the segments that are metal; all segments by default.
-    :param method: one of `SSLMARLib.available_methods()`.
+    :param method: one of `SSLMARLib.available_methods()`, the path of a .safetensors file that `sslmar train` wrote, or a method object.
     :param thresholdHu: metal threshold (HU), used only without a segmentation.
     :param progress: called as progress(fraction, message) with a fraction of 0 to 1.
     :param isCancelled: called often; when it returns True, the run ends with `Cancelled`.

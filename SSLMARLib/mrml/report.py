@@ -10,6 +10,7 @@ import vtk
 
 from ..errors import InputError
 from ..files import write_text
+from ..methods import is_weights
 from .correction import methodTitle
 from .i18n import _
 from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, arrayFromImage, newNode, placeBeside
@@ -70,9 +71,11 @@ def reportRows(correctedVolume) -> list[tuple[str, str, str]]:
         return _("not measured") if value is None else f"{value:.1f}"
 
     metalHu = correctedVolume.GetAttribute(f"{ATTRIBUTE_PREFIX}MetalHu")
+    weights = report.get("parameters", {}).get("weights", "")  # the shipped ones go without a name
     return [
         (_("Input volume"), correctedVolume.GetAttribute(f"{ATTRIBUTE_PREFIX}InputVolume") or "", ""),
         (_("Method"), methodTitle(report["method"]), ""),
+        *([(_("Weights"), weights, "")] if is_weights(weights) else []),
         (_("Strength"), f"{100 * strengthOf(correctedVolume):.0f}", "%"),
         (_("Slices"), str(report["slices"]), ""),
         (_("Slices corrected"), str(report["slices_corrected"]), ""),

@@ -10,7 +10,7 @@ import slicer
 from .._version import __version__
 from ..errors import Cancelled, InputError, NoMetalError
 from ..expected_time import remember_run
-from ..methods import DEFAULT_METHOD
+from ..methods import DEFAULT_METHOD, get_method
 from .correction import Correction, IsCancelled, Progress, computeAndAdd, methodTitle
 from .i18n import _
 from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, allNodesOrNone, copyDisplay, nodesOfClass, placeBeside, uniqueName
@@ -92,7 +92,7 @@ class SequenceCorrection:
         return self.sequenceNode
 
     @property
-    def method(self) -> str:
+    def method(self):
         return self.frames[0].method
 
     def compute(self, progress: Progress | None = None, isCancelled: IsCancelled | None = None) -> tuple:
@@ -148,7 +148,7 @@ class SequenceCorrection:
             for index, (frame, result) in enumerate(zip(self.frames, results, strict=True)):
                 self._addFrame(corrected, self.sequenceNode.GetNthIndexValue(index), frame, result)
             corrected.SetAttribute(f"{ATTRIBUTE_PREFIX}Version", __version__)
-            corrected.SetAttribute(f"{ATTRIBUTE_PREFIX}Method", self.method)
+            corrected.SetAttribute(f"{ATTRIBUTE_PREFIX}Method", get_method(self.method).name)
             corrected.SetAttribute(f"{ATTRIBUTE_PREFIX}FramesCorrected", str(sum(result is not None for result in results)))
             corrected.SetNodeReferenceID(INPUT_ROLE, self.sequenceNode.GetID())
             self._browse(scene, corrected)
@@ -159,7 +159,7 @@ class SequenceCorrection:
         node = slicer.vtkMRMLScalarVolumeNode()
         node.CopyContent(frame.inputVolume, False)  # shallow: the voxels are replaced, or stay those of the input
         node.SetName(frame.inputVolume.GetName())
-        node.SetAttribute(f"{ATTRIBUTE_PREFIX}Method", self.method)
+        node.SetAttribute(f"{ATTRIBUTE_PREFIX}Method", get_method(self.method).name)
         if result is not None:
             frame.fill(node, result)
             node.SetAttribute(f"{ATTRIBUTE_PREFIX}Report", result.report.to_json())

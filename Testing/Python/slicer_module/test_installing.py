@@ -86,6 +86,28 @@ def test_learned_methods_need_it(rig, installing, requirements, method):
     assert names(installing.packagesMissing(requirements, method)) == ["torch", "odl", "safetensors"]
 
 
+def test_a_new_method_s_packages_are_its_own_affair(rig, installing, requirements, monkeypatch):
+    from SSLMARLib import methods
+    from SSLMARLib.methods.nmar import NMAR
+
+    class Pretend(NMAR):
+        name, title, packages = "pretend", "Pretend", ("some-package>=3",)
+
+    monkeypatch.setitem(methods.METHODS, "pretend", Pretend)
+    needed = names(installing.packagesNeeded(requirements, "pretend"))
+    assert needed[-1] == "some-package" and {"torch", "odl"} < set(needed) and "safetensors" not in needed
+    assert "some-package>=3" not in installing.packagesNeeded(requirements, "cnnmar")
+    rig.packaging.missing.add("some-package")
+    assert installing.needsSentence(requirements, Pretend()).startswith("Pretend needs some-package>=3;")
+
+
+def test_weights_need_what_their_method_needs(rig, installing, requirements, own_weights):
+    assert "safetensors" in names(installing.packagesNeeded(requirements, str(own_weights)))
+    rig.packaging.missing.add("safetensors")
+    assert installing.needsSentence(requirements, str(own_weights)).startswith("SSLMAR (hospital) needs safetensors")
+    assert installing.needsSentence(requirements, str(own_weights.with_name("gone.safetensors"))) == ""
+
+
 def test_what_a_method_needs_is_said(rig, installing, requirements):
     rig.packaging.missing.update({"torch", "odl"})
     sentence = installing.needsSentence(requirements, "li")

@@ -139,6 +139,23 @@ def test_there_is_one_default_method(slicer_logic):
     assert methods.DEFAULT_METHOD in available_methods()
 
 
+def test_weights_that_were_trained_are_a_method(make_volume, slicer_logic, own_weights):
+    def rows_of(corrected):
+        table = slicer_logic.reportTable(corrected).GetTable()
+        return {table.GetValue(row, 0).ToString(): table.GetValue(row, 1).ToString() for row in range(table.GetNumberOfRows())}
+
+    volume = make_volume()
+    corrected = slicer_logic.process(volume, method=str(own_weights), device="cpu")
+    assert corrected.GetName() == "CT (MAR: SSLMAR (hospital))" and corrected.GetAttribute("SSLMAR.Method") == "sslmar"
+    rows = rows_of(corrected)
+    assert (rows["Method"], rows["Weights"]) == ("SSLMAR", "hospital.safetensors")
+    shipped = slicer_logic.process(volume, device="cpu")
+    assert "Weights" not in rows_of(shipped)
+    with pytest.raises(InputError, match="There are no weights"):
+        slicer_logic.process(volume, method="gone.safetensors")
+    assert slicer_logic.methodTitle("of another version") == "OF ANOTHER VERSION"
+
+
 def test_names_and_attributes(make_volume, slicer_logic, library):
     import SSLMARLib
 
