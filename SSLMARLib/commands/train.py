@@ -15,7 +15,7 @@ HELP = "Train a network on a folder of metal-free CT scans."
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("configuration", type=Path, metavar="CONFIG.json", help="all hyper-parameters; see the README")
+    parser.add_argument("configuration", type=Path, metavar="CONFIG.json", help="all hyper-parameters; see SSLMARLib/training/README.md")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     parser.add_argument("--from", dest="start_from", metavar="WEIGHTS", help="begin with these weights: shipped ones by name, or a file")
     parser.add_argument("--steps", type=int, metavar="N", help="other number of steps than the configuration's")

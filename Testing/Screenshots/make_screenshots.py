@@ -1,4 +1,4 @@
-"""Draws the pictures of README.md and of the Sample Data module.
+"""Draws the pictures of README.md, of SSLMAR/README.md and of the Sample Data module.
 
 The panel is drawn offscreen, the slice views by Slicer's MRML pipeline:
 

@@ -1,4 +1,4 @@
-"""The console recipes of README.md do what they say: run in their order, with the real library, on real nodes."""
+"""The console recipes of SSLMAR/README.md do what they say: run in their order, with the real library, on real nodes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from types import SimpleNamespace
 import numpy
 import pytest
 
-pytest.importorskip("torch", reason="torch is not installed, so the recipes of the README did NOT run")
+pytest.importorskip("torch", reason="torch is not installed, so the recipes of SSLMAR/README.md did NOT run")
 pytest.importorskip(
     "PySide6.QtWidgets", reason="PySide6 cannot be imported, so the recipes did NOT run", exc_type=ImportError
 )
 
 from SSLMARLib.methods import DEFAULT_METHOD
 
-HEADING = "### From the Python console"
+HEADING = "## From the Python console"
 
 
 @pytest.fixture(scope="module")
 def recipes(repository):
     """The code blocks below the heading, up to the next one."""
-    text = (repository / "README.md").read_text()
-    section = re.search(rf"^{HEADING}\n(.*?)^##", text, re.MULTILINE | re.DOTALL)[1]
+    text = (repository / "SSLMAR" / "README.md").read_text()
+    section = re.search(rf"^{HEADING}\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)[1]
     return re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
 
 
@@ -80,5 +80,5 @@ def test_the_recipes_run_in_their_order(recipes, console, capsys, monkeypatch, t
 def test_only_recipes_stand_in_the_section(recipes):
     """Each block is Python, and none shows names that do not exist before it (the test above would fail)."""
     for recipe in recipes:
-        compile(recipe, "README.md", "exec")
+        compile(recipe, "SSLMAR/README.md", "exec")
         assert "slicer.util.pip_install" not in recipe
