@@ -46,7 +46,7 @@ class ResumeFile:
             found, *entries = [json.loads(line) for line in whole] or [None]
             finished = {(entry["group"], entry["method"]): entry["records"] for entry in entries}
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.path} is no resume file of an evaluation: choose another name.") from error
+            raise InputError(f"{self.path} is not a resume file of an evaluation: choose another name.") from error
         if found is not None and found != self.settings:
             different = [
                 name for name in self.settings if not isinstance(found, dict) or found.get(name) != self.settings[name]

@@ -94,7 +94,7 @@ def _remarksOnOrigin(volume):
                 break
     modality = _dicomValue(volume, MODALITY)
     if modality and modality != "CT":
-        yield _("This is no CT: the DICOM modality is {modality}. The correction is meaningless there.").format(modality=modality)
+        yield _("This is not a CT: the DICOM modality is {modality}. The correction is meaningless there.").format(modality=modality)
 
 
 def vendorCorrection(text: str) -> str:
@@ -112,9 +112,9 @@ def _remarksOnValues(volume, facts: VoxelFacts):
     code = (units.GetCodeValue() or "") if units is not None else ""
     if code and code not in ("[hnsf'U]", "hnsf'U", "HU"):
         meaning = units.GetCodeMeaning() or code
-        yield _("The values are no Hounsfield units but '{units}': choose the CT series in Hounsfield units.").format(units=meaning)
+        yield _("The values are not Hounsfield units but '{units}': choose the CT series in Hounsfield units.").format(units=meaning)
     elif facts.highest > HIGHEST_HU:
-        yield _("Values of up to {highest:.4g} are no Hounsfield units: rescale or replace them first.").format(highest=facts.highest)
+        yield _("Values of up to {highest:.4g} are not Hounsfield units: rescale or replace them first.").format(highest=facts.highest)
     elif not facts.has_air:
         hint = ""
         if facts.lowest >= 0 and facts.highest > 1000:

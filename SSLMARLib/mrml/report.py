@@ -27,7 +27,7 @@ def reportTable(correctedVolume):
     Columns: quantity, value, unit. After a change of strength the measures are made anew, where the result is still in
     memory. The values are those of the slices that were measured; a value that could not be measured says so.
 
-    :raises InputError: the node is no result of this module.
+    :raises InputError: the node is not a result of this module.
     """
     rows = reportRows(correctedVolume)
     table = correctedVolume.GetNodeReference(TABLE_ROLE)
@@ -45,7 +45,7 @@ def reportTable(correctedVolume):
 def writeReport(correctedVolume, path, overwrite: bool = False) -> None:
     """Write the report of a corrected volume as CSV (UTF-8), complete or not at all.
 
-    :raises InputError: the node is no result of this module, the file exists and may not be overwritten, or the disk refuses.
+    :raises InputError: the node is not a result of this module, the file exists and may not be overwritten, or the disk refuses.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -61,7 +61,7 @@ def columnTitles() -> tuple[str, str, str]:
 def reportRows(correctedVolume) -> list[tuple[str, str, str]]:
     """The rows (quantity, value, unit) of a corrected volume's report.
 
-    :raises InputError: the node is no result of this module.
+    :raises InputError: the node is not a result of this module.
     """
     report = reportOf(correctedVolume)
     measures = currentMeasures(correctedVolume)
@@ -97,7 +97,7 @@ def strongerStreaks(correctedVolume) -> str:
     """Return the sentence that warns of slices whose streaks are stronger than in the input, at the strength that the volume
     shows now, or "". It can only speak of slices that were measured.
 
-    :raises InputError: the node is no result of this module.
+    :raises InputError: the node is not a result of this module.
     """
     reportOf(correctedVolume)
     return " ".join(_streakWarnings(currentMeasures(correctedVolume)))
@@ -118,7 +118,7 @@ def _streakWarnings(measures: dict) -> list[str]:
 def reportOf(correctedVolume) -> dict:
     """The library's report of a corrected volume (see `CorrectionReport`), as it was stored in the node.
 
-    :raises InputError: the node is no result of this module.
+    :raises InputError: the node is not a result of this module.
     """
     text = correctedVolume.GetAttribute(f"{ATTRIBUTE_PREFIX}Report") if correctedVolume is not None else None
     try:

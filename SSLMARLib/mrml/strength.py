@@ -183,7 +183,7 @@ def _fullResultOf(correctedVolume) -> FullResult:
         text = _("'{name}' shows the frames of a corrected sequence, whose strength is always 100 %.")
         raise InputError(text.format(name=name))
     if correctedVolume.GetAttribute(CHECKSUM) is None:
-        raise InputError(_("'{name}' is no result of this module, so it has no strength to change.").format(name=name))
+        raise InputError(_("'{name}' is not a result of this module, so it has no strength to change.").format(name=name))
     inputVolume = correctedVolume.GetNodeReference(INPUT_ROLE)
     if inputVolume is None:
         raise InputError(

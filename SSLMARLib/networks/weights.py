@@ -29,7 +29,7 @@ def load_weights(name_or_path: str | Path, pinned_sha256: str | None = None):
     """(tensors by name, description) of weights; the description is the JSON file beside them.
 
     pinned_sha256: the only content that is taken; None for any that its description fits. Raises InputError for weights that are
-    missing, were cut off or altered (their SHA-256 differs), hold NaN or infinity, or are no safetensors file.
+    missing, were cut off or altered (their SHA-256 differs), hold NaN or infinity, or are not a safetensors file.
     """
     try:
         import safetensors
@@ -45,7 +45,7 @@ def load_weights(name_or_path: str | Path, pinned_sha256: str | None = None):
     try:
         tensors = load(content)
     except safetensors.SafetensorError:
-        raise InputError(f"The weights {path} are no safetensors file; other kinds are not read, for safety.") from None
+        raise InputError(f"The weights {path} are not a safetensors file; other kinds are not read, for safety.") from None
     _refuse_not_finite(tensors, path)
     return tensors, description
 

@@ -51,7 +51,7 @@ class Implant:
                 shapes.append(classes[entry.pop("shape")](**entry))
             return cls(str(content["kind"]), tuple(shapes))
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"This is no stored implant ({error!r}): give what Implant.to_json wrote.") from error
+            raise InputError(f"This is not a stored implant ({error!r}): give what Implant.to_json wrote.") from error
 
 
 def draw_implant(kind: str, generator: numpy.random.Generator, aspect: float = 0.7) -> Implant:

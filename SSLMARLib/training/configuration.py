@@ -119,7 +119,7 @@ class TrainingConfiguration:
         except OSError as error:
             raise InputError(f"The training configuration {path} cannot be read ({error.strerror}).") from error
         except ValueError as error:
-            raise InputError(f"The training configuration {path} is no JSON ({error}).") from error
+            raise InputError(f"The training configuration {path} is not JSON ({error}).") from error
         known = {one.name for one in fields(cls)}
         unknown = sorted(set(values) - known) if isinstance(values, dict) else ["(no object)"]
         missing = [name for name in ("network", "data", "output") if unknown or name not in values]

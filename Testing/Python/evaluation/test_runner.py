@@ -137,7 +137,7 @@ def test_it_resumes_after_a_stop(benchmark_folder, masks_file, tmp_path, count_c
     with pytest.raises(InputError, match="masks differ"):
         run_evaluation(groups, settings, path, source={"masks": "others.npz"})
     path.write_text("not a resume file\n")
-    with pytest.raises(InputError, match="is no resume file"):
+    with pytest.raises(InputError, match="is not a resume file"):
         run_evaluation(groups, settings, path)
 
 

@@ -131,7 +131,7 @@ def test_tiny_and_hopeless_bodies():
         random_metal_mask(small, numpy.random.default_rng(0), "wig")
     with pytest.raises(InputError, match="hip, spine"):
         draw_implant("wig", numpy.random.default_rng(0))
-    with pytest.raises(InputError, match="no stored implant"):
+    with pytest.raises(InputError, match="not a stored implant"):
         Implant.from_json('{"kind": "hip", "shapes": [{"shape": "Cube"}]}')
 
 

@@ -105,7 +105,7 @@ def test_each_result_has_a_strength_of_its_own(make_volume, slicer_logic, voxels
 
 def test_what_is_no_result_has_no_strength(make_volume, slicer_logic, library):
     volume = make_volume()
-    assert "is no result of this module" in slicer_logic.canChangeStrength(volume)
+    assert "is not a result of this module" in slicer_logic.canChangeStrength(volume)
     assert slicer_logic.canChangeStrength(None).startswith("No corrected volume")
     assert slicer_logic.canChangeStrength(slicer_logic.process(volume)) == ""
 

@@ -85,7 +85,7 @@ def test_a_few_bright_voxels_are_no_cut_off(add_ct, slicer_logic, change):
     [
         (0, 4095, "They may be 1024 too high"),
         (0, 255, "no voxel is near air (-1000 HU), the lowest is 0."),
-        (-1000, 3_000_000, "Values of up to 3e+06 are no Hounsfield units"),
+        (-1000, 3_000_000, "Values of up to 3e+06 are not Hounsfield units"),
     ],
 )
 def test_values_that_are_no_hounsfield_units_are_told(rig, slicer_logic, random_generator, lowest, highest, sentence):
@@ -114,7 +114,7 @@ def test_units_of_the_node_are_told_where_they_are_others(add_ct, slicer_logic):
         unit.SetValueSchemeMeaning(code, "UCUM", "a unit")
         volume.SetVoxelValueUnits(unit)
         remarks = slicer_logic.describeVolume(volume).remarks
-        assert sum("no Hounsfield units but 'a unit'" in remark for remark in remarks) == expected
+        assert sum("not Hounsfield units but 'a unit'" in remark for remark in remarks) == expected
 
 
 def test_nan_is_told(add_ct, slicer_logic, change):

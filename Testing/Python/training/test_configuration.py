@@ -54,12 +54,12 @@ def test_missing_and_unknown_entries(read):
 
 
 def test_files_that_cannot_be_read(read, tmp_path):
-    assert "is no JSON" in refusal(lambda: read("{"))
-    assert "is no JSON" in refusal(lambda: read(""))
+    assert "is not JSON" in refusal(lambda: read("{"))
+    assert "is not JSON" in refusal(lambda: read(""))
     assert "cannot be read" in refusal(lambda: TrainingConfiguration.read(tmp_path / "nothing.json"))
     assert "cannot be read" in refusal(lambda: TrainingConfiguration.read(tmp_path))
     (tmp_path / "train.json").write_bytes(b"\xff\xfe\x00")
-    assert "is no JSON" in refusal(lambda: TrainingConfiguration.read(tmp_path / "train.json"))
+    assert "is not JSON" in refusal(lambda: TrainingConfiguration.read(tmp_path / "train.json"))
 
 
 @pytest.mark.parametrize(
