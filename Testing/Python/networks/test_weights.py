@@ -87,7 +87,7 @@ def test_what_is_no_safetensors_file_is_refused_even_with_its_sha256(path, netwo
     for content in (pickle.dumps(Evil()), (tmp_path / "torch.bin").read_bytes(), b"{}", b""):
         path.write_bytes(content)
         path.with_suffix(".json").write_text(json.dumps({"sha256": hashlib.sha256(content).hexdigest()}))
-        assert "no safetensors file" in refusal(lambda: load_weights(path))
+        assert "not a safetensors file" in refusal(lambda: load_weights(path))
     assert not marker.exists()
 
 
