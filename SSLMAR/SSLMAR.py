@@ -25,7 +25,7 @@ from SSLMARPanel.correction import CorrectionSection
 from SSLMARPanel.editor import EditorSection
 from SSLMARPanel.input import InputSection
 from SSLMARPanel.installing import ensurePackages, missingLibrarySentence
-from SSLMARPanel.jobs import firstVolume
+from SSLMARPanel.jobs import chosenMethod, firstVolume
 from SSLMARPanel.metal import MetalSection
 from SSLMARPanel.parameters import SSLMARParameterNode
 from SSLMARPanel.result import ResultSection
@@ -216,7 +216,7 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         :raises SSLMARLib.MissingPackageError: something stays missing.
         """
-        ensurePackages(self.resourcePath("requirements.txt"), self.parameterNode.method)
+        ensurePackages(self.resourcePath("requirements.txt"), chosenMethod(self.parameterNode))
 
     def showStatus(self, text):
         self.ui.statusLabel.text = text

@@ -4,7 +4,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .installing import needsSentence
-from .jobs import whyNotReady
+from .jobs import chosenMethod, whyNotReady
 from .section import NOTICE_SIGN, DelayedCall, NamedChoices, Section
 
 STRENGTH_DELAY_MS = 30
@@ -17,6 +17,7 @@ class CorrectionSection(Section):
         self._methods = NamedChoices(self.ui.methodComboBox, lambda name: self._choose("method", name))
         for name, title in self.logic.methods():
             self._methods.add(name, title, methodDescription(name))
+        self.ui.weightsPathLineEdit.currentPathChanged.connect(lambda path: self._choose("weightsFile", path.strip()))
         self._devices = NamedChoices(self.ui.deviceComboBox, lambda name: self._choose("device", name))
         self._devices.add("auto", _("Automatic (GPU where it works)"))
         self._devices.add("cpu", _("CPU"))
@@ -45,6 +46,9 @@ class CorrectionSection(Section):
             self.release()
             return
         self._methods.show(parameters.method)
+        self.ui.methodComboBox.enabled = not parameters.weightsFile
+        if self.ui.weightsPathLineEdit.currentPath.strip() != parameters.weightsFile:
+            self.ui.weightsPathLineEdit.currentPath = parameters.weightsFile
         self._devices.show(parameters.device)
         self._materials.show(parameters.metalMaterial)
         self._showTimes()
@@ -103,10 +107,13 @@ class CorrectionSection(Section):
 
     def _describeMethod(self, isTimeUnknown):
         """Say what the chosen method does, what it needs that is not installed yet, and where no time is known, why."""
-        method = self.parameters.method
+        from SSLMARLib import slicer_logic
+
+        method = chosenMethod(self.parameters)
         if method not in self._needs:
             self._needs[method] = needsSentence(self.panel.resourcePath("requirements.txt"), method)
-        parts = [methodDescription(method), self._needs[method]]
+        title = f"{slicer_logic.methodTitle(method)}:" if self.parameters.weightsFile and methodDescription(method) else ""
+        parts = [title, methodDescription(method), self._needs[method]]
         if isTimeUnknown:
             parts.append(_("How long it takes here is known after a first run or preview."))
         self.ui.methodDescriptionLabel.text = " ".join(part for part in parts if part)
@@ -121,7 +128,8 @@ class CorrectionSection(Section):
             name: slicer_logic.expectedSeconds(name, slices, parameters.device) if slices else None
             for name in self._methods.names
         }
-        self._describeMethod(bool(slices) and times.get(parameters.method) is None)
+        seconds = slicer_logic.expectedSeconds(chosenMethod(parameters), slices, parameters.device) if slices else None
+        self._describeMethod(bool(slices) and seconds is None)
         if times == self._shownTimes:
             return
         self._shownTimes = times

@@ -9,6 +9,7 @@ from .nodes import shownSlice
 def whyNotReady(parameters):
     """Return the sentence that says why a correction cannot run with these parameters, or ""."""
     from SSLMARLib import MARError, available_methods, slicer_logic
+    from SSLMARLib.methods import get_method
 
     whyNot = whyNoMetalSearch(parameters)
     if whyNot:
@@ -18,9 +19,19 @@ def whyNotReady(parameters):
             slicer_logic.findSegments(parameters.metalSegmentation, metalSegmentIDs(parameters))
         except MARError as error:
             return str(error)
-    if parameters.method not in available_methods():
+    if parameters.weightsFile:
+        try:
+            get_method(chosenMethod(parameters))
+        except MARError as error:
+            return str(error)
+    elif parameters.method not in available_methods():
         return _("The method '{method}' is not available: choose another one.").format(method=parameters.method)
     return ""
+
+
+def chosenMethod(parameters):
+    """Return the method as SSLMARLib.methods.get_method takes it: its name, or the path of the user's own weights."""
+    return parameters.weightsFile or parameters.method
 
 
 def whyNoMetalSearch(parameters):
@@ -54,7 +65,7 @@ def prepare(parameters, shownSliceOnly=False):
 
     volume = parameters.inputVolume
     metal = (parameters.metalSegmentation, metalSegmentIDs(parameters))
-    arguments = (*metal, parameters.method, parameters.thresholdHu)
+    arguments = (*metal, chosenMethod(parameters), parameters.thresholdHu)
     options = {
         "device": parameters.device,
         "smallestComponentMm3": parameters.smallestComponentMm3,

@@ -17,6 +17,7 @@ class SSLMARParameterNode:
     showThresholdPreview: whether the slice views outline what is above the threshold.
     metalSegmentation: the metal, or None to use the threshold. excludedSegmentIDs: its segments that are no metal.
     method: one of SSLMARLib.available_methods(); SSLMARLogic.getParameterNode sets the default. device: one of "auto", "cpu", "cuda".
+    weightsFile: path of weights that are used in place of the method, "" for none.
     metalMaterial: "" keeps the metal's values, else a name of SSLMARLib.slicer_logic.METAL_MATERIALS_HU.
     strengthPercent: 0 is the input, 100 the full correction.
     correctedVolume: the result that strength, comparison and report are about.
@@ -32,6 +33,7 @@ class SSLMARParameterNode:
     metalSegmentation: vtkMRMLSegmentationNode
     excludedSegmentIDs: list[str]
     method: str = ""
+    weightsFile: str = ""
     device: str = "auto"
     metalMaterial: str = ""
     strengthPercent: Annotated[float, WithinRange(0.0, 100.0)] = 100.0

@@ -80,7 +80,7 @@ def test_bound_widgets_name_parameters_that_exist(repository, panel_file):
         prop.find("string").text for prop in panel_file.iter("property") if prop.get("name") == "SlicerParameterName"
     ]
     assert len(bound) == len(set(bound))
-    shown_by_code = {"preset", "excludedSegmentIDs", "method", "device", "metalMaterial"}
+    shown_by_code = {"preset", "excludedSegmentIDs", "method", "weightsFile", "device", "metalMaterial"}
     assert set(bound) == parameters - shown_by_code
 
 

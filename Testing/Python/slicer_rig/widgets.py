@@ -121,7 +121,28 @@ class ctkSliderWidget(QtWidgets.QWidget):
     suffix = Property(str, lambda self: self._box.suffix(), lambda self, text: self._box.setSuffix(text))
 
 
-CUSTOM_WIDGETS = (ctkCollapsibleButton, ctkSliderWidget, *MRML_WIDGETS)
+class ctkPathLineEdit(QtWidgets.QWidget):
+    """A line with a path, and a button that would open a dialog."""
+
+    currentPathChanged = Signal(str)
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._line, self._filters = QtWidgets.QLineEdit(self), []
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._line, 1)
+        layout.addWidget(QtWidgets.QToolButton(self))
+        self._line.textChanged.connect(self.currentPathChanged)
+
+    def _set_filters(self, filters):
+        self._filters = filters
+
+    currentPath = Property(str, lambda self: self._line.text(), lambda self, path: self._line.setText(path))
+    nameFilters = Property("QStringList", lambda self: self._filters, _set_filters)
+
+
+CUSTOM_WIDGETS = (ctkCollapsibleButton, ctkPathLineEdit, ctkSliderWidget, *MRML_WIDGETS)
 
 
 def load_ui(path):

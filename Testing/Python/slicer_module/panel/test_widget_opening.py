@@ -105,6 +105,22 @@ def test_each_method_that_the_library_has_is_described(panel):
         assert panel.ui.methodDescriptionLabel.text == methodDescription(name)
 
 
+def test_own_weights_take_the_place_of_the_method(rig, panel, library, volume, tools, own_weights):
+    ui, parameters = panel.ui, panel.parameterNode
+    ui.weightsPathLineEdit.currentPath = str(own_weights.with_name("gone.safetensors"))
+    assert not ui.applyButton.enabled and "There are no weights" in ui.applyButton.toolTip
+    ui.weightsPathLineEdit.currentPath = str(own_weights)
+    assert parameters.weightsFile == str(own_weights) and not ui.methodComboBox.enabled and ui.applyButton.enabled
+    assert ui.methodDescriptionLabel.text.startswith("SSLMAR (hospital): ")
+    tools.apply(panel)
+    assert library.calls[-1][2]["method"] == str(own_weights)
+    assert parameters.correctedVolume.GetName() == "CT (MAR: SSLMAR (hospital))"
+    ui.weightsPathLineEdit.currentPath = ""
+    assert ui.methodComboBox.enabled
+    tools.apply(panel)
+    assert library.calls[-1][2]["method"] == "nmar"
+
+
 def test_what_a_method_needs_is_said_until_it_is_installed(rig, panel, module, library, tools, monkeypatch):
     label = panel.ui.methodDescriptionLabel
     rig.packaging.missing.update({"odl", "safetensors"})
@@ -131,6 +147,7 @@ def test_each_control_says_what_it_is_for(panel):
         qt.QPushButton,
         qt.QDoubleSpinBox,
         qt.QListWidget,
+        ctk.ctkPathLineEdit,
         ctk.ctkSliderWidget,
         slicer.qMRMLNodeComboBox,
     )

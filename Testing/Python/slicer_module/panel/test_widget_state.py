@@ -26,6 +26,9 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
     def checked(box):
         return lambda: box.checked, lambda new: setattr(box, "checked", new)
 
+    def path(widget):
+        return lambda: widget.currentPath, lambda new: setattr(widget, "currentPath", new)
+
     def index(combo):
         return lambda: combo.currentIndex, lambda new: setattr(combo, "currentIndex", new)
 
@@ -61,6 +64,7 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
             None,
         ),
         "methodComboBox": (index(ui.methodComboBox), 0, "method", "li", "nmar", 1),
+        "weightsPathLineEdit": (path(ui.weightsPathLineEdit), "own.safetensors", "weightsFile", "own.safetensors", "", ""),
         "deviceComboBox": (index(ui.deviceComboBox), 1, "device", "cpu", "cuda", 2),
         "metalMaterialComboBox": (index(ui.metalMaterialComboBox), 1, "metalMaterial", "titanium", "", 0),
         "strengthSliderWidget": (value(ui.strengthSliderWidget), 60.0, "strengthPercent", 60.0, 30.0, 30.0),
@@ -70,6 +74,7 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
         qt.QComboBox,
         qt.QCheckBox,
         qt.QDoubleSpinBox,
+        ctk.ctkPathLineEdit,
         ctk.ctkSliderWidget,
         slicer.qMRMLNodeComboBox,
         qt.QListWidget,
