@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ..errors import InputError
-from ..networks.weights import load_description, load_network
+from ..networks.weights import load_description, load_network, load_weights
 from .base import Method
 
 
@@ -89,8 +89,6 @@ class LearnedMethod(Method):
 
     def load_weights(self):
         """(tensors by name, description), see `networks.weights.load_weights`."""
-        from ..networks.weights import load_weights
-
         return load_weights(self.weights, self._pinned_sha256)
 
     def network(self, device):

@@ -54,6 +54,23 @@ def test_a_new_method_is_one_class_everywhere(pretend, volume_hu):
         get_method("magic")
 
 
+def test_every_command_knows_a_new_method(pretend, volume_hu, tmp_path, capsys):
+    from SSLMARLib import cli
+    from SSLMARLib.ct.volume import CTVolume
+
+    scan, out = tmp_path / "x.nrrd", tmp_path / "out.nrrd"
+    SSLMARLib.write_volume(CTVolume(volume_hu, (2.0, 4.0, 4.0)), scan)
+    SSLMARLib.write_volume(CTVolume((volume_hu == 3000).astype(numpy.uint8), (2.0, 4.0, 4.0)), tmp_path / "x_mask.nrrd")
+    assert cli.main(["evaluate", str(tmp_path), "--methods", "pretend", "--device", "cpu"]) == 0
+    assert cli.main(["correct", str(scan), str(out), "--method", "pretend", "--device", "cpu"]) == 0
+    assert cli.main(["info"]) == 0
+    said = capsys.readouterr().out
+    assert "Pretend corrected 1 of 1 slices" in said and "sslmar, pretend\n" in said and "\npretend " in said
+    with pytest.raises(SystemExit):
+        cli.main(["correct", "--help"])
+    assert "pretend" in capsys.readouterr().out
+
+
 def test_the_panel_knows_every_method_without_torch():
     """The facts of all methods can be read where PyTorch is not installed."""
     code = (

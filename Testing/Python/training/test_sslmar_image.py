@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from SSLMARLib.errors import Cancelled, InputError
+from SSLMARLib.methods import get_method
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.nmar import NMAR
 from SSLMARLib.networks.weights import load_weights
@@ -56,6 +57,7 @@ def test_it_learns_and_sinonet_stays(make_task_configuration):
     log = [json.loads(line) for line in (Path(configuration.output) / "log.jsonl").read_text().splitlines()]
     assert log[-1]["refined"] < 0.9 * log[0]["refined"] and log[-1]["completed"] == log[0]["completed"] == 1.0
     assert all(torch.equal(value, before[name]) for name, value in task.network.sinogram_network.state_dict().items())
+    assert get_method(path).name == "sslmar"
     assert path.name == "sslmar_image.safetensors" and load_weights(path)[1]["iterations"] == 1
 
 

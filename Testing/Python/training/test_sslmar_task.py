@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from SSLMARLib.errors import Cancelled, InputError
+from SSLMARLib.methods import get_method
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.networks.weights import load_weights
@@ -51,7 +52,9 @@ def test_a_tiny_training_lowers_the_validation_score(make_sslmar_configuration, 
     mask = torch.zeros(1, 64, 64, dtype=torch.bool)
     mask[:, 28:33, 30:34] = True
     scan = MetalAffectedScan.from_images(torch.full((1, 64, 64), 0.19) + 2.0 * mask, mask, small_projector)
-    corrected = SSLMAR(weights=str(path)).correct(scan)
+    method = get_method(path)  # its JSON file says which
+    assert isinstance(method, SSLMAR) and method.constants == SSLMAR().constants
+    corrected = method.correct(scan)
     assert torch.isfinite(corrected).all() and torch.equal(corrected[~scan.trace], scan.sinogram[~scan.trace])
 
 

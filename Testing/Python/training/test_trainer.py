@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from SSLMARLib.errors import Cancelled, InputError
+from SSLMARLib.methods import get_method
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.cnnmar import CNNMAR
 from SSLMARLib.networks.weights import load_weights
@@ -66,7 +67,9 @@ def test_a_tiny_training_lowers_the_validation_score(make_configuration, small_p
     mask = torch.zeros(1, 64, 64, dtype=torch.bool)
     mask[:, 28:33, 30:34] = True
     scan = MetalAffectedScan.from_images(torch.full((1, 64, 64), 0.19) + 2.0 * mask, mask, small_projector)
-    assert torch.isfinite(CNNMAR(weights=str(path)).correct(scan)).all()
+    method = get_method(path)  # its JSON file says which
+    assert isinstance(method, CNNMAR) and method.constants == CNNMAR().constants
+    assert torch.isfinite(method.correct(scan)).all()
 
 
 def test_killed_and_resumed_is_as_never_killed(make_configuration):

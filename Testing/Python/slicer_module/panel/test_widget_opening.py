@@ -80,6 +80,30 @@ def test_methods_are_those_of_the_library(panel):
     assert [title.lower() for title in titles] == list(available_methods())
 
 
+def test_a_new_method_is_in_the_panel_without_another_edit(rig, module, library, tools, monkeypatch):
+    from SSLMARLib import methods
+
+    class Pretend(methods.Method):
+        name, title, description, packages = "pretend", "Pretend", "What it does, in its own words.", ("filelock>=3",)
+
+        def correct(self, scan):
+            return scan.sinogram
+
+    monkeypatch.setitem(methods.METHODS, "pretend", Pretend)
+    rig.packaging.missing.add("filelock")
+    panel = rig.open_panel(module)
+    panel.parameterNode.inputVolume = tools.add_volume("CT")
+    combo = panel.ui.methodComboBox
+    combo.currentIndex = combo.count - 1
+    assert combo.currentText == "Pretend" and panel.parameterNode.method == "pretend"
+    text = panel.ui.methodDescriptionLabel.text
+    assert text.startswith("What it does, in its own words. Pretend needs filelock>=3;")
+    rig.packaging.missing.clear()
+    tools.apply(panel)
+    assert panel.parameterNode.correctedVolume.GetName() == "CT (MAR: Pretend)"
+    panel.cleanup()
+
+
 def test_the_default_method_is_the_library_s(rig, module, library, tools, monkeypatch):
     """Whatever it becomes: in the panel and from the console."""
     from SSLMARLib import slicer_logic
