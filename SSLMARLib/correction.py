@@ -278,6 +278,8 @@ class _SliceRun:
             edge = self.grid.from_grid(metal_edge_weight(scan.metal_mask)).clamp(0, 1)
             result = slices + difference
             result += edge * (self.grid.from_grid(reconstruction) - result)
+            self.check_cancelled()
+            result = self.method.finish(slices, result, to_tensor(mask, self.device), scan, self.grid)
             change = result - slices
         result = original + to_array(attenuation_difference_to_hu(change))
         keep = padding_mask(original)

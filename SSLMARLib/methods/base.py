@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,12 +20,14 @@ class MetalAffectedScan:
     sinogram: (slices, views, bins) line integrals, float32.
     trace: (slices, views, bins) boolean, True where rays cross metal (eq. 1).
     metal_mask: (slices, rows, columns) boolean, on the projector's image grid.
+    images: what a method's `correct` keeps for its `finish`, by name: (slices, rows, columns) in 1/cm, on that grid.
     """
 
     sinogram: torch.Tensor
     trace: torch.Tensor
     metal_mask: torch.Tensor
     projector: FanBeamProjector
+    images: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @classmethod
     def from_images(cls, image, metal_mask, projector, trace_dilation_bins: int = 0) -> MetalAffectedScan:
@@ -82,6 +84,14 @@ class Method(ABC):
     @abstractmethod
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """The corrected sinograms (slices, views, bins); outside the trace they are the scan's own, to the bit."""
+
+    def finish(self, slices, corrected, metal_mask, scan: MetalAffectedScan, grid) -> torch.Tensor:
+        """What else a method does to slices that were loaded as images, once the sinogram's correction is in them; here nothing.
+
+        slices, corrected: (slices, rows, columns) in 1/cm, as loaded and corrected, on their own grid. metal_mask: boolean, the same
+        shape. scan: what `correct` got. grid: the `ct.resampling.SliceGrid` between the slices and the scan's images.
+        """
+        return corrected
 
     def facts(self) -> dict:
         """What else a report says of the method, in JSON's types."""

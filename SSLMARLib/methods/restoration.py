@@ -28,11 +28,13 @@ class Restoration:
     completed_sinogram: S_sn of eq. 2, (slices, views, bins). completed_image: its FBP, (slices, rows, columns) in 1/cm.
     refined_images: X_out of eq. 5, one of each iteration. Each iteration after the first refines the FBP of the sinogram whose
     trace was replaced by the projections of the former one. Empty where SinoNet works alone.
+    nmar_image: of the scan, the same shape, where ImgNet sees it.
     """
 
     completed_sinogram: torch.Tensor
     completed_image: torch.Tensor
     refined_images: list[torch.Tensor]
+    nmar_image: torch.Tensor | None = None
 
     @property
     def prior_image(self) -> torch.Tensor:
@@ -64,7 +66,7 @@ def restore(
         further["metal"] = scan.metal_mask
     if iterations and {"nmar", "measured"} & set(inputs):
         reference = NMAR().correct(scan)
-        further["nmar"] = reference_image = scan.projector.fbp(reference)
+        further["nmar"] = restoration.nmar_image = reference_image = scan.projector.fbp(reference)
     if iterations and "measured" in inputs:
         measured_image = metal_subtraction(scan, constants.trust_per_cm, data_in_trace)
     for iteration in range(iterations):

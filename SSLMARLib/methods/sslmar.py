@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .base import MetalAffectedScan
@@ -39,12 +40,12 @@ class SSLMAR(LearnedMethod):
     constants_class = SSLMARConstants
     channels_last = True
 
-    def __init__(self, weights: str | os.PathLike | None = None, iterations: int | None = None):
+    def __init__(self, weights: str | os.PathLike | None = None, iterations: int | None = None, with_slice_network: bool = True):
         """weights: see `LearnedMethod`. iterations: of ImgNet and metal trace replacement; None for as many as the weights'
-        description says; 0 for SinoNet alone.
+        description says; 0 for SinoNet alone. with_slice_network: whether slices that were loaded as images are finished by SliceNet.
         """
         super().__init__(weights)
-        self.iterations = iterations
+        self.iterations, self.with_slice_network = iterations, with_slice_network
 
     @staticmethod
     def network_class() -> type:
@@ -68,5 +69,20 @@ class SSLMAR(LearnedMethod):
         if not iterations:
             return restoration.completed_sinogram
         image = torch.stack(restoration.refined_images).mean(dim=0)
+        scan.images["prior"] = image
+        if restoration.nmar_image is not None:
+            scan.images["nmar"] = restoration.nmar_image
         uniform = tissue_processing(image, scan.metal_mask, constants.soft_tissue_hu, constants.border_pixels)
         return replaced_sinogram(image + constants.tissue_share * (uniform - image), scan)
+
+    def finish(self, slices, corrected, metal_mask, scan, grid) -> torch.Tensor:
+        """The corrected slices with what SliceNet adds to them, see `base.Method.finish`; as they are where `correct` kept no images."""
+        if not self.with_slice_network or not {"prior", "nmar"} <= set(scan.images):
+            return corrected
+        return self._slice_finish(slices, corrected, metal_mask, scan, grid)
+
+    @cached_property
+    def _slice_finish(self):
+        from .slice_finish import SliceFinish
+
+        return SliceFinish()

@@ -41,12 +41,13 @@ class ImgNet(nn.Module):
 
     def forward(self, image: torch.Tensor, further: Mapping[str, torch.Tensor] | None = None) -> torch.Tensor:
         """image: (slices, rows, columns) in 1/cm. further: name to image of the same shape, for each of `further_inputs`."""
-        inputs = [_scaled(image)]
+        inputs = [scaled_image(image)]
         for name in self.further_inputs:
             values = further[name].to(image.dtype)
-            inputs.append(values if name == "metal" else DIFFERENCE_GAIN * (_scaled(values) - inputs[0]))
+            inputs.append(values if name == "metal" else DIFFERENCE_GAIN * (scaled_image(values) - inputs[0]))
         return image + RESIDUAL_UNIT_PER_CM * self.unet(torch.stack(inputs, dim=1))
 
 
-def _scaled(image: torch.Tensor) -> torch.Tensor:
+def scaled_image(image: torch.Tensor) -> torch.Tensor:
+    """An image in 1/cm, any shape, in units of water's attenuation, from -1 to LARGEST_INPUT."""
     return (image / WATER_ATTENUATION_PER_CM).clamp(-1.0, LARGEST_INPUT)

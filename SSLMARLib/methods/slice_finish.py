@@ -1,0 +1,60 @@
+"""SliceNet in the correction of slices that a scanner reconstructed: its inputs are brought to its grid, what it adds comes back."""
+
+from __future__ import annotations
+
+import torch
+
+from ..ct.attenuation import WATER_ATTENUATION_PER_CM
+from ..ct.resampling import SliceGrid
+from ..networks.slice_network import GRID_PIXELS, SliceNet
+from ..networks.weights import load_network
+from .base import MetalAffectedScan
+from .filters import gaussian_smoothing
+
+LARGEST_ARTIFACT_HU = 400.0  # counted of what was taken away from a pixel: edges of metal are no measure of artifacts
+WEIGHTS = "slicenet"
+SHIPPED_SHA256 = "e6a489178c18e5808fa723d049bd0e0386210aa6f8ef7c39dd87f9ed67d8a1ee"
+
+
+class SliceFinish:
+    """Keeps the network, and what only depends on the projector, from batch to batch. Called as `base.Method.finish`."""
+
+    def __init__(self):
+        self._networks: dict[torch.device, tuple[SliceNet, dict]] = {}
+        self._ray_weights: tuple | None = None  # (projector, its adjoint of a sinogram of ones)
+
+    def __call__(self, slices, corrected, metal_mask, scan: MetalAffectedScan, grid: SliceGrid) -> torch.Tensor:
+        own_grid = SliceGrid(grid.shape, grid.spacing_mm, GRID_PIXELS)
+        trace = (scan.projector.backproject(scan.trace.float()) / self._weights_of_rays(scan)).clamp(0, 1)
+        images = {name: own_grid.to_grid(grid.from_grid(scan.images[name])) for name in ("prior", "nmar")}
+        images["slice"] = own_grid.to_grid(slices)
+        images["metal"] = own_grid.to_grid(metal_mask.float()).clamp(0, 1)
+        images["trace"] = own_grid.to_grid(grid.from_grid(trace)).clamp(0, 1)
+        network, constants = self._network(slices.device)
+        on_grid = own_grid.to_grid(corrected)
+        taken_away = torch.where(images["metal"] > 0, 0.0, images["slice"] - on_grid)
+        added = network(on_grid, images) * artifact_share(taken_away, **constants)
+        return corrected + own_grid.from_grid(added)
+
+    def _weights_of_rays(self, scan) -> torch.Tensor:
+        if self._ray_weights is None or self._ray_weights[0] is not scan.projector:
+            ones = torch.ones_like(scan.sinogram[:1])
+            self._ray_weights = scan.projector, scan.projector.backproject(ones).clamp(min=1e-6)
+        return self._ray_weights[1]
+
+    def _network(self, device: torch.device) -> tuple[SliceNet, dict]:
+        if device not in self._networks:
+            network, description = load_network(SliceNet, WEIGHTS, SHIPPED_SHA256)
+            self._networks[device] = network.to(device, memory_format=torch.channels_last), description["constants"]
+        return self._networks[device]
+
+
+def artifact_share(taken_away: torch.Tensor, artifact_hu: float, artifact_pixels: float) -> torch.Tensor:
+    """How much of what SliceNet adds is taken, 0 to 1: v^2 / (v^2 + artifact_hu^2), v the root mean square, within artifact_pixels (sigma
+    of a Gaussian), of what the correction took away from the slice, (slices, rows, columns) in 1/cm, as is what is returned in shape.
+
+    Where the slice had no artifacts the network would take its noise and sharpen or soften its edges, which is not wanted.
+    """
+    per_hu = WATER_ATTENUATION_PER_CM / 1000
+    mean_square = gaussian_smoothing((taken_away / per_hu).clamp(-LARGEST_ARTIFACT_HU, LARGEST_ARTIFACT_HU).square(), artifact_pixels)
+    return mean_square / (mean_square + artifact_hu**2)
