@@ -83,10 +83,11 @@ def measured(projector) -> dict[str, list[float]]:
     figures["SinoNet alone, against li"] = rmse_hu(completed, scan.interpolated_image, scan.metal_mask)
     sample = simulate_scan_of("hip", slices=1, device="cpu")
     volume, truth_hu, metal = sample.volume, sample.truth.voxels_hu, sample.metal_mask
-    for name in ("uncorrected", *available_methods()):
+    without_slice_network = {"sslmar without SliceNet": SSLMAR(with_slice_network=False)}
+    for name, method in {"uncorrected": None, **{name: name for name in available_methods()}, **without_slice_network}.items():
         voxels_hu = volume.voxels_hu
-        if name != "uncorrected":
-            voxels_hu = reduce_metal_artifacts(volume.voxels_hu, volume.spacing_mm, metal, method=name, device="cpu").volume_hu
+        if method is not None:
+            voxels_hu = reduce_metal_artifacts(volume.voxels_hu, volume.spacing_mm, metal, method=method, device="cpu").volume_hu
         difference_hu = (voxels_hu.astype(float) - truth_hu)[~metal]
         figures[f"volume, {name}"] = [float((difference_hu**2).mean() ** 0.5)]
     return figures
