@@ -1,0 +1,93 @@
+"""Methods on slices of other scanners: two fan geometries that are not the product's, blur, few photons, three metals; true masks.
+
+    python Testing/Benchmarks/other_scanners.py [--data FOLDER] [--methods li nmar cnnmar sslmar]
+
+FOLDER holds the metal-free development volumes (../shared/data/dev beside the repository). 18 slices of three volumes, drawn from one seed.
+Prints the RMSE in HU against the slice without metal, metal left out, of each case, and the means. Some of these cases were looked at when
+SliceNet's `artifact_hu` was chosen, so its figures are development figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy
+
+from SSLMARLib import FanBeamGeometry, FanBeamProjector, read_volume, reduce_metal_artifacts
+from SSLMARLib.methods import get_method
+from SSLMARLib.methods.sslmar import SSLMAR
+from SSLMARLib.simulation.metal_masks import body_mask, random_metal_mask
+from SSLMARLib.simulation.scan import ScanProtocol
+from SSLMARLib.simulation.volume import simulate_metal
+
+SIDE_CM = 36.0
+SCANNERS = (  # pixels, views, bins, source and detector from the axis in cm
+    (500, 984, 888, 54.1, 40.8),
+    (560, 1152, 736, 59.5, 49.0),
+)
+METALS = ("titanium", "cobalt_chromium", "stainless_steel")
+VOLUMES = (  # file, slice in whose neighborhood the implants lie, implants
+    ("test_lidc_idri_0314_chest", 9, ("pacemaker", "spine", "clip", "plate", "coil", "wire")),
+    ("test_tcga_ov_09_2043_pelvis_contig", 17, ("hip", "spine", "coil", "plate", "clip", "hip")),
+    ("test_tcga_thca_e3_a3e5_neck", 11, ("dental", "plate", "wire", "clip", "coil", "dental")),
+)
+
+
+def scanner(pixels, views, bins, source_radius_cm, detector_radius_cm) -> FanBeamProjector:
+    magnification = (source_radius_cm + detector_radius_cm) / source_radius_cm
+    return FanBeamProjector(
+        FanBeamGeometry(
+            image_shape=(pixels, pixels),
+            pixel_size_cm=SIDE_CM / pixels,
+            views=views,
+            bins=bins,
+            detector_width_cm=1.5 * SIDE_CM * magnification,
+            source_radius_cm=source_radius_cm,
+            detector_radius_cm=detector_radius_cm,
+        )
+    )
+
+
+def cases(data: Path):
+    """(name, slice with artifacts, truth, mask, spacing in mm) of each case; arrays are (1, rows, columns), HU."""
+    generator = numpy.random.default_rng(77)
+    scanners = [scanner(*one) for one in SCANNERS]
+    number = 0
+    for file, middle, kinds in VOLUMES:
+        volume = read_volume(data / f"{file}.nii.gz")
+        voxels_hu = volume.voxels_hu.astype(numpy.int16)
+        for kind in kinds:
+            index = int(numpy.clip(middle + generator.integers(-4, 5), 0, len(voxels_hu) - 1))
+            truth_hu = voxels_hu[index : index + 1]
+            mask = random_metal_mask(body_mask(truth_hu[0]), generator, kind, largest_pixels=7000)[None]
+            protocol = ScanProtocol(photons=10 ** generator.uniform(6, 7.3))
+            slice_hu = simulate_metal(
+                truth_hu, volume.spacing_mm, mask, METALS[number % 3], number,
+                protocol=protocol, kernel_fwhm_mm=generator.uniform(0.8, 1.6), projector=scanners[number % 2],
+            )  # fmt: skip
+            yield f"{file[5:14]} {kind}, {METALS[number % 3]}, {int(mask.sum())} pixels", slice_hu, truth_hu, mask, volume.spacing_mm
+            number += 1
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[3] / "shared" / "data" / "dev")
+    parser.add_argument("--methods", nargs="+", default=["li", "nmar", "cnnmar", "sslmar"])
+    options = parser.parse_args()
+    methods = {name: get_method(name) for name in options.methods}
+    if "sslmar" in methods:
+        methods["sslmar without SliceNet"] = SSLMAR(with_slice_network=False)
+    rows = []
+    for name, slice_hu, truth_hu, mask, spacing_mm in cases(options.data):
+        images = {"uncorrected": slice_hu}
+        for method_name, method in methods.items():
+            images[method_name] = reduce_metal_artifacts(slice_hu, spacing_mm, mask, method).volume_hu
+        row = {key: float(((image - truth_hu.astype(float))[~mask] ** 2).mean() ** 0.5) for key, image in images.items()}
+        rows.append(row)
+        print(f"{name}: " + ", ".join(f"{key} {value:.1f}" for key, value in row.items()), flush=True)
+    print("mean: " + ", ".join(f"{key} {numpy.mean([row[key] for row in rows]):.1f}" for key in rows[0]))
+
+
+if __name__ == "__main__":
+    main()
