@@ -69,8 +69,8 @@ def segment_metal(
         reaches fewer slices than columns where slices are thick; none at all if it is less than the slice distance).
         It does not grow into padding below -1024 HU.
     peak_hu: a component that nowhere reaches it is no metal but enamel, dense bone or contrast medium, nor is one of which less than
-        5 % reaches it, unless it is as bright as the scan can show (see CERTAIN_METAL_HU); where nothing in the scan reaches it, the
-        threshold alone decides. 0 switches this off.
+        5 % reaches it, unless it is as bright as the scan can show (see CERTAIN_METAL_HU); where nothing in the scan reaches it, there
+        is no metal. 0 switches this off: the threshold alone decides.
 
     Raises InputError for unusable arguments and NaN voxels, NoMetalError when no metal is found (with the maximum that was found).
     """
@@ -87,7 +87,13 @@ def segment_metal(
     if smallest_component_mm3 > 0:
         kept &= voxels_per_component > 1
     kept[0] = False
-    kept &= _peaks(voxels_hu[box], labels, count, kept, peak_hu)
+    large = kept
+    kept = kept & _peaks(voxels_hu[box], labels, count, kept, peak_hu)
+    if not kept.any() and large.any():
+        raise NoMetalError(
+            f"No metal found: of what reaches {threshold_hu:g} HU nothing has a peak of {peak_hu:g} HU, so it counts as dense bone, enamel or "
+            "contrast medium; if it is metal all the same, lower the metal peak (0 lets the threshold alone decide), or give a mask."
+        )
     if not kept.any():
         largest = voxels_per_component.max()
         raise NoMetalError(
@@ -139,7 +145,7 @@ def _refuse_arguments(voxels_hu, spacing_mm, threshold_hu, smallest_component_mm
 
 
 def _peaks(voxels_hu, labels, count, kept, peak_hu) -> numpy.ndarray:
-    """Which components (by label, 0 to count) are bright enough for metal; all of them where none of those kept is."""
+    """Which components (by label, 0 to count) are bright enough for metal."""
     everything = numpy.ones(count + 1, dtype=bool)
     if peak_hu <= 0:
         return everything
@@ -150,7 +156,7 @@ def _peaks(voxels_hu, labels, count, kept, peak_hu) -> numpy.ndarray:
     maximum = voxels_hu.max()
     certain = maximum if numpy.count_nonzero(voxels_hu == maximum) >= FEWEST_SATURATED_VOXELS else CERTAIN_METAL_HU
     enough = (bright >= numpy.floor(SMALLEST_PEAK_SHARE * sizes)) | (highest >= min(certain, CERTAIN_METAL_HU))
-    return next(chosen for chosen in (reached & enough, reached, everything) if (chosen & kept).any() or chosen is everything)
+    return reached & enough if (reached & enough & kept).any() else reached
 
 
 def _bounding_box(values: numpy.ndarray, threshold: float) -> tuple[slice, slice, slice] | None:

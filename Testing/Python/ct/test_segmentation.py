@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from SSLMARLib.ct.reading_writing import read_volume
 from SSLMARLib.ct.segmentation import segment_metal, summarize_mask
-from SSLMARLib.errors import InputError
+from SSLMARLib.errors import InputError, NoMetalError
 
 SPACING_MM = (1.5, 0.5, 0.5)  # a voxel of 0.375 mm3
 
@@ -66,7 +66,7 @@ def test_noise_goes_and_a_thin_oblique_wire_stays():
     wire = [(index, 5 + index, 15 - index) for index in range(8)]  # one voxel a slice, touching at corners only
     voxels[tuple(zip(*wire, strict=True))] = 2500
     voxels[9, 3, 3] = voxels[0, 18, 18] = 3071  # noise
-    mask = segment_metal(voxels, SPACING_MM)
+    mask = segment_metal(voxels, SPACING_MM, peak_hu=0)
     assert set(zip(*numpy.nonzero(mask), strict=True)) == set(wire)
     assert segment_metal(voxels, SPACING_MM, smallest_component_mm3=0, peak_hu=0).sum() == 10
 
@@ -75,7 +75,7 @@ def test_a_single_voxel_of_a_thick_slice_is_noise_too():
     voxels = scan()
     voxels[5, 10, 10] = 3000
     voxels[3, 10, 10:12] = 3000
-    assert segment_metal(voxels, (5.0, 1.0, 1.0)).sum() == 2
+    assert segment_metal(voxels, (5.0, 1.0, 1.0), peak_hu=0).sum() == 2
 
 
 @pytest.mark.parametrize("data_type", [numpy.int16, numpy.uint16, numpy.int32, numpy.float32, numpy.float64])
@@ -83,9 +83,9 @@ def test_the_threshold_itself_is_metal_in_every_type(data_type):
     voxels = numpy.zeros((3, 6, 6), data_type)
     voxels[1, 1:4, 1:4] = 2000
     voxels[1, 5] = 1999
-    assert segment_metal(voxels, SPACING_MM).sum() == 9
+    assert segment_metal(voxels, SPACING_MM, peak_hu=0).sum() == 9
     with pytest.raises(InputError, match="the maximum is 2000 HU"):
-        segment_metal(voxels, SPACING_MM, threshold_hu=2000.5)
+        segment_metal(voxels, SPACING_MM, threshold_hu=2000.5, peak_hu=0)
 
 
 @settings(max_examples=30, deadline=None)
@@ -104,17 +104,17 @@ def test_dilation_is_the_distance_in_mm(dilation_mm, spacing_mm, seed):
     distances_mm = numpy.sqrt((offsets**2).sum(-1)).min(1).reshape(voxels.shape)
     if numpy.abs(distances_mm - dilation_mm).min() < 1e-6:
         return  # on the border rounding decides
-    mask = segment_metal(voxels, spacing_mm, smallest_component_mm3=0, dilation_mm=dilation_mm)
+    mask = segment_metal(voxels, spacing_mm, smallest_component_mm3=0, peak_hu=0, dilation_mm=dilation_mm)
     numpy.testing.assert_array_equal(mask, distances_mm <= dilation_mm)
 
 
 def test_dilation_stays_out_of_padding_and_slices_far_away():
     voxels = scan()
     voxels[5, 2:4, 8:12] = 3000
-    mask = segment_metal(voxels, SPACING_MM, dilation_mm=1.4)
+    mask = segment_metal(voxels, SPACING_MM, peak_hu=0, dilation_mm=1.4)
     assert mask.any(axis=(1, 2)).sum() == 1  # the next slice is 1.5 mm away
     assert mask[5].sum() > 8 and not mask[:, :2].any()
-    assert segment_metal(voxels, SPACING_MM, dilation_mm=1.5).any(axis=(1, 2)).sum() == 3
+    assert segment_metal(voxels, SPACING_MM, peak_hu=0, dilation_mm=1.5).any(axis=(1, 2)).sum() == 3
 
 
 def test_messages_name_threshold_and_maximum():
@@ -176,8 +176,8 @@ def test_the_real_filling(shared):
 def test_enamel_is_no_metal_where_there_is_metal():
     voxels = scan()
     voxels[3:6, 3:6, 3:6] = 2400  # a tooth
-    alone = segment_metal(voxels, SPACING_MM)
-    assert alone.sum() == 27  # nothing in this scan is brighter: the threshold decides
+    with pytest.raises(NoMetalError, match="nothing has a peak of 2750 HU"):
+        segment_metal(voxels, SPACING_MM)
     voxels[3:6, 12:15, 12:15] = 2200
     voxels[4, 13, 13] = 3000  # a filling, its edge blurred
     assert set(numpy.argwhere(segment_metal(voxels, SPACING_MM))[:, 1]) == {12, 13, 14}
@@ -208,3 +208,12 @@ def test_a_large_scan():
     voxels[0, 0, :2] = voxels[-1, -1, -2:] = 2800  # the box is the whole scan
     mask = segment_metal(voxels, SPACING_MM, dilation_mm=1.0)
     assert mask.any(axis=(1, 2)).sum() == 43  # the speck in the last slice is too small
+
+
+def test_a_scan_in_which_nothing_is_as_bright_as_metal_has_none_and_the_user_learns_how_to_insist():
+    """Petrous bone of a head without metal reaches 2121 HU."""
+    voxels_hu = numpy.zeros((4, 20, 20), dtype=numpy.int16)
+    voxels_hu[1:3, 5:9, 5:9] = 2121
+    with pytest.raises(NoMetalError, match="No metal found.*0 lets the threshold alone decide"):
+        segment_metal(voxels_hu, SPACING_MM)
+    assert segment_metal(voxels_hu, SPACING_MM, peak_hu=0).sum() == 32
