@@ -91,8 +91,8 @@ def segment_metal(
     kept = kept & _peaks(voxels_hu[box], labels, count, kept, peak_hu)
     if not kept.any() and large.any():
         raise NoMetalError(
-            f"No metal found: of what reaches {threshold_hu:g} HU nothing has a peak of {peak_hu:g} HU, so it counts as dense bone, enamel or "
-            "contrast medium; if it is metal all the same, lower the metal peak (0 lets the threshold alone decide), or give a mask."
+            f"No metal found: of what reaches {threshold_hu:g} HU nothing has a peak of {peak_hu:g} HU, so it counts as dense bone, enamel "
+            "or contrast medium; if it is metal all the same, lower the metal peak (0 lets the threshold alone decide), or give a mask."
         )
     if not kept.any():
         largest = voxels_per_component.max()

@@ -2,8 +2,8 @@
 
     python Testing/Benchmarks/training/slicenet.py DATA OUTPUT [--seconds 560] [--device cuda]
 
-DATA is a folder of metal-free scans, as `sslmar train` reads it. OUTPUT/slicenet.safetensors and its JSON file come out. The shipped weights
-were made by this recipe in 560 s on one H200, from 386 slices stored in steps of 5 HU, with a longer script that also validated.
+DATA is a folder of metal-free scans, as `sslmar train` reads it. OUTPUT/slicenet.safetensors and its JSON file come out. The shipped
+weights were made by this recipe in 560 s on one H200, from 386 slices stored in steps of 5 HU, with a longer script that also validated.
 One loop: eight slices are scanned and corrected as the product does and kept, then two steps learn from any eight of those kept.
 """
 
