@@ -33,7 +33,7 @@ class ThresholdPreview:
         """Remove the node from its scene."""
         node, self.node, self._shown = self.node, None, None
         if node is not None:
-            from SSLMARLib.mrml.nodes import removeWithDisplay
+            from SSLMARLib.slicer_logic.nodes import removeWithDisplay
 
             removeWithDisplay(node)
 
@@ -55,8 +55,8 @@ class ThresholdPreview:
 
 def _labelmapAboveThreshold(volume, thresholdHu):
     """Return a volume's voxels at or above a threshold (HU) as an oriented image of their bounding box, or None."""
-    from SSLMARLib.mrml.nodes import arrayFromImage, ijkToRas
-    from SSLMARLib.mrml.segmentations import labelmapOfMask
+    from SSLMARLib.slicer_logic.nodes import arrayFromImage, ijkToRas
+    from SSLMARLib.slicer_logic.segmentations import labelmapOfMask
 
     voxelsHu = arrayFromImage(volume.GetImageData())
     threshold = math.ceil(thresholdHu) if voxelsHu.dtype.kind in "iu" else thresholdHu

@@ -64,7 +64,7 @@ def draw_samples(rig, options) -> None:
     from SSLMARPanel import sample_data
 
     from SSLMARLib import slicer_logic
-    from SSLMARLib.mrml.nodes import ijkToRas
+    from SSLMARLib.slicer_logic.nodes import ijkToRas
 
     for kind, thumbnail in sample_data.THUMBNAILS.items():
         rig.clear()

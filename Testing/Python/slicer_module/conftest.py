@@ -116,8 +116,8 @@ def make_volume(rig, random_generator):
 def add_segment(rig, slicer_logic):
     """add_segment(segmentation, name, mask, like) adds a segment from a mask on the grid of the volume `like`."""
 
-    from SSLMARLib.mrml.nodes import ijkToRas
-    from SSLMARLib.mrml.segmentations import labelmapOfMask
+    from SSLMARLib.slicer_logic.nodes import ijkToRas
+    from SSLMARLib.slicer_logic.segmentations import labelmapOfMask
 
     def add(segmentation, name, mask, like):
         labelmap = labelmapOfMask(mask, ijkToRas(like))

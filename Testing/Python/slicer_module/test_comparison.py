@@ -279,7 +279,7 @@ def test_without_a_window_a_sentence_comes(make_volume, slicer_logic, library, n
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_failure_on_the_way_gives_all_back(arranged_views, pair, slicer_logic, state_of, node_ids, monkeypatch, way):
-    from SSLMARLib.mrml import comparison
+    from SSLMARLib.slicer_logic import comparison
 
     def fail(*arguments):
         raise RuntimeError("no room")

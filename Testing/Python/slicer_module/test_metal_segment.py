@@ -102,8 +102,8 @@ def test_an_editor_can_go_on_with_the_segment(set_up, slicer_logic, mask_of):
     """What Slicer's own effects call after each stroke, on the segment that was replaced and on its neighbor."""
     import slicer
 
-    from SSLMARLib.mrml.nodes import ijkToRas
-    from SSLMARLib.mrml.segmentations import labelmapOfMask
+    from SSLMARLib.slicer_logic.nodes import ijkToRas
+    from SSLMARLib.slicer_logic.segmentations import labelmapOfMask
 
     volume, segmentation = set_up
     slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation)

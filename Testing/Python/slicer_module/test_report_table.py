@@ -75,7 +75,7 @@ def test_one_table_a_result_beside_it(slicer_logic, corrected):
 
 def test_without_memory_the_stored_values_count_at_their_strength_only(slicer_logic, corrected):
     """As after loading a scene again."""
-    from SSLMARLib.mrml import strength
+    from SSLMARLib.slicer_logic import strength
 
     full = rows_of(slicer_logic.reportTable(corrected))
     strength._fullResults.clear()

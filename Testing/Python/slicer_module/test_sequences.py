@@ -189,7 +189,7 @@ def test_an_error_in_a_frame_leaves_nothing(make_sequence, slicer_logic, library
 
 
 def test_a_failure_while_the_nodes_are_made_leaves_nothing(make_sequence, slicer_logic, library, node_ids, monkeypatch):
-    from SSLMARLib.mrml import sequences
+    from SSLMARLib.slicer_logic import sequences
 
     def fail(*arguments):
         raise RuntimeError("no room")

@@ -500,7 +500,7 @@ def test_a_failure_while_the_node_is_made_leaves_nothing_behind(make_volume, sli
     def fail(*nodes):
         raise RuntimeError("no room")
 
-    from SSLMARLib.mrml import correction, segmentations
+    from SSLMARLib.slicer_logic import correction, segmentations
 
     for file in (correction, segmentations):
         monkeypatch.setattr(file, "placeBeside", fail)

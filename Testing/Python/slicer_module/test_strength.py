@@ -85,7 +85,7 @@ def test_a_strength_that_is_none_is_refused(make_volume, slicer_logic, voxels_of
 
 
 def test_the_input_is_checked_once_and_not_at_every_step(make_volume, slicer_logic, library, monkeypatch):
-    from SSLMARLib.mrml import strength
+    from SSLMARLib.slicer_logic import strength
 
     corrected = slicer_logic.process(make_volume())
     slicer_logic.setStrength(corrected, 0.5)
@@ -205,7 +205,7 @@ def test_a_scene_saved_at_another_strength_says_why_not(make_volume, slicer_logi
 def test_memory_is_given_back_when_the_node_goes(make_volume, slicer_logic, library):
     import slicer
 
-    from SSLMARLib.mrml import strength
+    from SSLMARLib.slicer_logic import strength
 
     volume = make_volume()
     before = len(strength._fullResults)

@@ -142,8 +142,8 @@ def test_the_expected_time_counts_the_slices_of_the_ticked_segments(panel, volum
     import slicer
 
     from SSLMARLib import slicer_logic
-    from SSLMARLib.mrml.nodes import arrayFromImage, ijkToRas
-    from SSLMARLib.mrml.segmentations import labelmapOfMask
+    from SSLMARLib.slicer_logic.nodes import arrayFromImage, ijkToRas
+    from SSLMARLib.slicer_logic.segmentations import labelmapOfMask
 
     monkeypatch.setattr(slicer_logic, "expectedSeconds", lambda name, slices, device: 10.0 * slices)
     volume.SetSpacing(0.5, 0.7, 3.0)

@@ -1,4 +1,4 @@
-"""MRML nodes in, new nodes out: the public face of SSLMARLib.mrml, for the panel and for Slicer's Python console.
+"""MRML nodes in, new nodes out: for the panel and for Slicer's Python console.
 
 `process` does everything in one blocking call. A panel that must stay alive takes the three steps apart:
 
@@ -9,17 +9,17 @@
 Names are in Slicer's camelCase here. A node that the caller passes in as the input is never changed.
 """
 
-from .ct.presets import METAL_MATERIALS_HU, PRESETS, MetalPreset
-from .expected_time import expected_seconds as expectedSeconds
-from .expected_time import use_timing_store as useTimingStore
-from .methods import DEFAULT_METHOD
-from .mrml.comparison import compareSideBySide, comparisonShown, endComparison, showDifference, showSwipe
-from .mrml.correction import Correction, methodTitle, previewOf
-from .mrml.description import VolumeDescription, describeVolume
-from .mrml.nodes import isMadeHere
-from .mrml.preparation import prepareCorrection, process
-from .mrml.report import reportTable, strongerStreaks, writeReport
-from .mrml.segmentations import (
+from ..ct.presets import METAL_MATERIALS_HU, PRESETS, MetalPreset
+from ..expected_time import expected_seconds as expectedSeconds
+from ..expected_time import use_timing_store as useTimingStore
+from ..methods import DEFAULT_METHOD
+from .comparison import compareSideBySide, comparisonShown, endComparison, showDifference, showSwipe
+from .correction import Correction, methodTitle, previewOf
+from .description import VolumeDescription, describeVolume
+from .nodes import isMadeHere
+from .preparation import prepareCorrection, process
+from .report import reportTable, strongerStreaks, writeReport
+from .segmentations import (
     DEFAULT_THRESHOLD_HU,
     METAL_SEGMENT_COLOR,
     METAL_SEGMENT_NAME,
@@ -27,9 +27,9 @@ from .mrml.segmentations import (
     metalMaskFromSegmentation,
     segmentMetal,
 )
-from .mrml.sequences import prepareSequenceCorrection, processSequence, sequenceOf
-from .mrml.strength import canChangeStrength, setStrength, strengthOf
-from .mrml.volumes import MetalCount, checkInputVolume, countMetal
+from .sequences import prepareSequenceCorrection, processSequence, sequenceOf
+from .strength import canChangeStrength, setStrength, strengthOf
+from .volumes import MetalCount, checkInputVolume, countMetal
 
 __all__ = [
     "DEFAULT_METHOD",

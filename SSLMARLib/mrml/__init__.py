@@ -1,1 +1,0 @@
-"""MRML nodes in, new nodes out: what of this library knows Slicer (slicer, vtk), one job a file. No Qt."""
