@@ -275,7 +275,6 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
         :raises SSLMARLib.MARError: with a sentence that says what is wrong; no node is left behind.
         """
         from SSLMARLib import slicer_logic
-        from SSLMARLib.background import BackgroundRun
 
         method = method or slicer_logic.DEFAULT_METHOD
         nodes = (inputVolume, metalSegmentation, segmentIDs, method, thresholdHu)
@@ -283,7 +282,7 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
             return slicer_logic.process(*nodes, progress=progress, isCancelled=isCancelled, **options)
         ensurePackages(Path(__file__).resolve().parent / "Resources" / "requirements.txt", method)
         correction = slicer_logic.prepareCorrection(*nodes, **options)
-        run = BackgroundRun(correction.compute).start()
+        run = correction.start()
         try:
             while not run.wait(WAIT_SECONDS):
                 slicer.util.showStatusMessage(run.progress[1])

@@ -73,11 +73,13 @@ def _cornersOfSegments(segments, segmentIDs):
 
 
 def _worldToIjk(volume):
-    """Return the function from a world point (RAS, mm) to indices (columns, rows, slices) of a volume, as floats."""
+    """Return the function from a world point (RAS, mm) to indices (columns, rows, slices) of a volume's array, as floats."""
+    from SSLMARLib.slicer_logic.nodes import ijkToRas
+
     toLocal = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volume.GetParentTransformNode(), toLocal)
-    rasToIjk = vtk.vtkMatrix4x4()
-    volume.GetRASToIJKMatrix(rasToIjk)
+    rasToIjk = ijkToRas(volume)
+    rasToIjk.Invert()
 
     def convert(point):
         local = toLocal.TransformPoint(point)

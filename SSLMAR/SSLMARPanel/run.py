@@ -80,15 +80,13 @@ class RunSection(Section):
             self._start(isPreview=True)
 
     def _start(self, isPreview):
-        from SSLMARLib.background import BackgroundRun
-
         self.panel.showStatus("")
         try:
             self.panel.ensurePackages()
             self.panel.correctionSection.packagesInstalled()
             with slicer.util.WaitCursor():
                 self.correction = prepare(self.parameters, shownSliceOnly=isPreview)
-            self.run = BackgroundRun(self.correction.compute).start()
+            self.run = self.correction.start()
         except Exception as error:
             self.run = self.correction = None
             self.panel.showError(error)
@@ -144,7 +142,7 @@ class RunSection(Section):
         preview = correction.addPreviewToScene(result)
         slicer.util.setSliceViewerLayers(foreground=preview, foregroundOpacity=1.0)
         text = _("Preview of slice {slice} in {seconds:.1f} s, in front of the input: '{name}'.")
-        text = text.format(slice=correction.sliceIndex + 1, seconds=result.report.seconds, name=preview.GetName())
+        text = text.format(slice=correction.job.sliceIndex + 1, seconds=result.report.seconds, name=preview.GetName())
         self.panel.showStatus(" ".join([text, *result.report.warnings]))
 
     def _showResult(self, correction, result):

@@ -2,11 +2,13 @@
 
 `process` does everything in one blocking call. A panel that must stay alive takes the three steps apart:
 
-    correction = prepareCorrection(inputVolume)                    # main thread: checks, copies the voxels out of MRML
-    result = correction.compute(progress, isCancelled)             # any thread: touches no MRML
-    correctedVolume = correction.addToScene(result)                # main thread: the new node
+    correction = prepareCorrection(inputVolume)                    # checks, copies the voxels out of MRML
+    run = correction.start()                                       # computes on a thread, which holds arrays only
+    ...                                                            # now and then run.wait(0.05), until it returns True
+    correctedVolume = correction.addToScene(run.result())          # the new node
 
-Names are in Slicer's camelCase here. A node that the caller passes in as the input is never changed.
+All of it is called on the main thread. Names are in Slicer's camelCase here.
+A node that the caller passes in as the input is never changed.
 """
 
 from ..ct.presets import METAL_MATERIALS_HU, PRESETS, MetalPreset

@@ -10,12 +10,11 @@ import contextlib
 from dataclasses import dataclass, field
 
 import slicer
-import vtk
 
 from ..errors import InputError
 from .difference import differenceColors, differenceImage, showDifferenceColors
 from .i18n import _
-from .nodes import AID, copyDisplay, ijkToRas, newNode, placeBeside, removeWithDisplay
+from .nodes import AID, arrayFromImage, copyDisplay, ijkToRas, imageFromArray, newNode, placeBeside, removeWithDisplay
 from .swipe import Swipe
 from .views import LEFT_VIEW, RIGHT_VIEW, Layers, Plane, compositeNode, compositeNodes, layoutNode, sliceNode
 from .window_link import WindowLink, linkWindows
@@ -110,8 +109,8 @@ def showSwipe(inputVolume, correctedVolume, fraction: float = 0.5):
         comparison.swipe.moveTo(fraction)
         return comparison.nodes[0]
     with _begun(SWIPE, inputVolume, correctedVolume) as comparison:
-        image = vtk.vtkImageData()
-        image.DeepCopy(inputVolume.GetImageData())
+        inputImage = inputVolume.GetImageData()
+        image = imageFromArray(arrayFromImage(inputImage), inputImage.GetScalarType())
         node = _addVolume(comparison, _("{name} swipe").format(name=correctedVolume.GetName()), image)
         copyDisplay(inputVolume, node)
         comparison.swipe = Swipe(inputVolume, correctedVolume, node)

@@ -1,26 +1,34 @@
-"""A correction on its way: computed on any thread, then added to the scene as a new node, or as a preview of one slice."""
+"""The place of a correction in the scene: what it is made of, and the new node, or the preview of one slice. Main thread only."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy
 import vtk
 
 from .._version import __version__
-from ..errors import Cancelled, InputError, NoMetalError
-from ..expected_time import Stopwatch, remember_run
+from ..background import BackgroundRun
+from ..errors import Cancelled, InputError
+from ..expected_time import remember_run
 from ..methods import get_method
 from . import strength
 from .i18n import _
-from .nodes import AID, ATTRIBUTE_PREFIX, INPUT_ROLE, copyDisplay, ijkToRas, imageFromArray, newNode, nodesOfClass, placeBeside
+from .job import ComputedCorrection, IsCancelled, Job, Progress
+from .nodes import (
+    AID,
+    ATTRIBUTE_PREFIX,
+    INPUT_ROLE,
+    arrayFromImage,
+    copyDisplay,
+    ijkToRas,
+    imageFromArray,
+    newNode,
+    nodesOfClass,
+    placeBeside,
+)
 
 PREVIEW_ROLE = f"{ATTRIBUTE_PREFIX}PreviewOf"
-
-Progress = Callable[[float, str], None]
-IsCancelled = Callable[[], bool]
 
 
 def computeAndAdd(correction, add, progress: Progress | None, isCancelled: IsCancelled | None, cancelledText: str):
@@ -32,122 +40,59 @@ def computeAndAdd(correction, add, progress: Progress | None, isCancelled: IsCan
     return add(result)
 
 
-@dataclass(frozen=True, eq=False)
-class ComputedCorrection:
-    """What `Correction.compute` returns: arrays (slices, rows, columns), the library's report, the measures.
+class Computable:
+    """What corrections of a volume and of a sequence have in common: their `jobs` are computed here and now, or on threads.
 
-    metal_shown: where metal has a value of its own (metalHu), None where it stayed as it was. Those from changed_slices on
-    are empty for a preview: the indices of the changed slices, a checksum of the input, `VolumeMeasures`, the regions
-    measured.
+    jobs(): yields what a thread may hold, each made just before its turn. resultOf(results): what `addToScene` takes.
     """
 
-    volume_hu: numpy.ndarray
-    metal_mask: numpy.ndarray
-    report: object
-    metal_shown: numpy.ndarray | None = None
-    seconds_per_slice: float = 0.0
-    changed_slices: numpy.ndarray | None = None
-    input_checksum: str = ""
-    measures: object = None
-    regions: tuple = ()
+    def compute(self, progress: Progress | None = None, isCancelled: IsCancelled | None = None):
+        """Compute all, and return what `addToScene` takes; the application stands still meanwhile.
+
+        :raises MARError: as `SSLMARLib.reduce_metal_artifacts` does; `Cancelled` when isCancelled() returned True.
+        """
+        return self.resultOf([job.compute(progress, isCancelled) for job in self.jobs()])
+
+    def start(self) -> BackgroundRun:
+        """Start to compute on a thread that knows no node. Poll with the run's wait(seconds), which gives the thread what it
+        needs next; `addToScene` takes its result()."""
+        return BackgroundRun.of_series((job.compute for job in self.jobs()), self.resultOf).start()
 
 
 @dataclass(frozen=True, eq=False)
-class Correction:
-    """One correction on its way from the input node to the new node.
+class Correction(Computable):
+    """A volume's job, the nodes that it comes from, and where the input was when it was prepared.
 
-    voxelsHu and metalMask have the axes (slices, rows, columns), spacingMm the same order; both are copies. With a
-    sliceIndex the mask has that slice only, and so have the voxels where there is a mask.
+    grid: see `gridOf`. imageTime: VTK's modification time of the input's image.
     """
 
+    job: Job
     inputVolume: object
     metalSegmentation: object
     segmentNames: tuple[str, ...]
+    grid: tuple
     ijkToRas: object
     transformId: str | None
     imageTime: int
-    scalarType: int
-    voxelsHu: numpy.ndarray
-    spacingMm: tuple[float, float, float]
-    metalMask: numpy.ndarray | None
-    method: object
-    device: str
-    options: dict
-    metalHu: float | None = None
-    sliceIndex: int | None = None
 
-    def compute(self, progress: Progress | None = None, isCancelled: IsCancelled | None = None) -> ComputedCorrection:
-        """Run `SSLMARLib.reduce_metal_artifacts` and measure. Any thread: no node is read or written, and as translations belong
-        to the application too, messages are in English, like the library's own.
+    def jobs(self):
+        yield self.job
 
-        :raises MARError: as that function does; `Cancelled` when isCancelled() returned True.
+    def resultOf(self, results: list) -> ComputedCorrection:
+        return results[0]
+
+    def withVoxels(self) -> Correction:
+        """Return the same with a copy of the input's voxels, as they are now, in its job.
+
+        :raises InputError: the volume has another grid or type of voxels than when the correction was prepared.
         """
-        computed = self.computeVoxels(progress, isCancelled)
-        return computed if self.sliceIndex is not None else self._measured(computed, progress, isCancelled)
-
-    def computeVoxels(self, progress: Progress | None = None, isCancelled: IsCancelled | None = None) -> ComputedCorrection:
-        """As `compute`, without measuring the result."""
-        from ..correction import reduce_metal_artifacts
-
-        stopwatch = Stopwatch(progress)
-        voxelsHu, metalMask, options = self.voxelsHu, self.metalMask, dict(self.options)
-        if self.sliceIndex is not None and metalMask is None:
-            voxelsHu, metalMask = self._sliceByThreshold(options)
-        result = reduce_metal_artifacts(
-            voxelsHu,
-            self.spacingMm,
-            metal_mask=metalMask,
-            method=self.method,
-            device=self.device,
-            progress=stopwatch,
-            is_cancelled=isCancelled,
-            **options,
-        )
-        shown = None
-        if self.metalHu is not None:
-            shown = result.metal_mask
-            if "threshold_hu" in self.options:
-                shown = shown & (voxelsHu >= self.options["threshold_hu"])
-            result.volume_hu[shown] = self.metalHu
-        seconds = stopwatch.seconds_per_slice(result.report.slices_corrected)
-        return ComputedCorrection(result.volume_hu, result.metal_mask, result.report, shown, seconds)
-
-    def _sliceByThreshold(self, options: dict):
-        """The one slice and its metal, found in the whole volume as a whole run finds it; takes their options out."""
-        from ..ct.segmentation import segment_metal
-
-        found = {"threshold_hu": options.pop("threshold_hu")}
-        for name, segmentationName in (("smallest_component_mm3",) * 2, ("mask_dilation_mm", "dilation_mm")):
-            if name in options:
-                found[segmentationName] = options.pop(name)
-        mask = segment_metal(self.voxelsHu, self.spacingMm, **found)[self.sliceIndex]
-        if not mask.any():
-            raise NoMetalError(
-                f"Slice {self.sliceIndex + 1} holds no metal above {found['threshold_hu']:g} HU, so a correction does not "
-                "change it: choose a slice with metal for the preview, or lower the threshold."
-            )
-        return self.voxelsHu[self.sliceIndex : self.sliceIndex + 1], mask[numpy.newaxis]
-
-    def _measured(self, computed: ComputedCorrection, progress, isCancelled) -> ComputedCorrection:
-        from ..evaluation.volume_measures import measure_volume, regions_of_slices
-
-        def checkCancelled():
-            if isCancelled is not None and isCancelled():
-                raise Cancelled("The correction was cancelled; no volume was made.")
-
-        checkCancelled()
-        computed = replace(
-            computed,
-            changed_slices=strength.changedSlices(self.voxelsHu, computed.volume_hu),
-            input_checksum=strength.checksumOf(self.voxelsHu),
-        )
-        if not computed.metal_mask.any():
-            return computed
-        if progress is not None:
-            progress(1.0, "Measuring")
-        regions = regions_of_slices(self.voxelsHu, computed.metal_mask, self.spacingMm, checkCancelled)
-        measures = measure_volume(self.voxelsHu, computed.volume_hu, regions, self.spacingMm)
-        return replace(computed, measures=measures, regions=tuple(regions))
+        if gridOf(self.inputVolume) != self.grid:
+            text = _("'{name}' got other voxels or another place in space meanwhile: correct it again.")
+            raise InputError(text.format(name=self.inputVolume.GetName()))
+        voxelsHu, index = arrayFromImage(self.inputVolume.GetImageData()), self.job.sliceIndex
+        if index is not None and self.job.metalMask is not None:
+            voxelsHu = voxelsHu[index : index + 1]
+        return replace(self, job=replace(self.job, voxelsHu=voxelsHu.copy()))
 
     def addToScene(self, result: ComputedCorrection):
         """Add the corrected volume to the input's scene and return its node; main thread only.
@@ -158,8 +103,8 @@ class Correction:
         :raises InputError: the input volume left the scene meanwhile. No node is left behind then.
         """
         scene = self._scene()
-        remember_run(result.report, result.seconds_per_slice, self.device)
-        name = f"{self.inputVolume.GetName()} (MAR: {methodTitle(self.method)})"
+        remember_run(result.report, result.seconds_per_slice, self.job.device)
+        name = f"{self.inputVolume.GetName()} (MAR: {methodTitle(self.job.method)})"
         with newNode(scene, "vtkMRMLScalarVolumeNode", name) as corrected:
             self.fill(corrected, result)
             copyDisplay(self.inputVolume, corrected)
@@ -175,10 +120,10 @@ class Correction:
 
         :raises InputError: the input volume left the scene meanwhile, or this correction has no sliceIndex.
         """
-        if self.sliceIndex is None:
+        if self.job.sliceIndex is None:
             raise InputError(_("This correction is one of the whole volume, not of one slice: add its result instead."))
         scene = self._scene()
-        remember_run(result.report, result.seconds_per_slice, self.device)
+        remember_run(result.report, result.seconds_per_slice, self.job.device)
         preview = previewOf(self.inputVolume)
         if preview is not None:
             self.fill(preview, result)
@@ -203,11 +148,11 @@ class Correction:
         place, transformId = self._place()
         matrix = vtk.vtkMatrix4x4()
         matrix.DeepCopy(place)
-        origin = place.MultiplyPoint((0, 0, self.sliceIndex or 0, 1))
+        origin = place.MultiplyPoint((0, 0, self.job.sliceIndex or 0, 1))
         for axis in range(3):
             matrix.SetElement(axis, 3, origin[axis])
         node.SetIJKToRASMatrix(matrix)
-        node.SetAndObserveImageData(imageFromArray(result.volume_hu, self.scalarType))
+        node.SetAndObserveImageData(imageFromArray(result.volume_hu, self.grid[1]))
         node.SetAndObserveTransformNodeID(transformId)
         node.SetVoxelValueQuantity(self.inputVolume.GetVoxelValueQuantity())
         node.SetVoxelValueUnits(self.inputVolume.GetVoxelValueUnits())
@@ -229,10 +174,10 @@ class Correction:
         }
         if result.measures is not None:
             attributes["Measures"] = json.dumps(result.measures.to_dict())
-        for name, value in self.options.items():
+        for name, value in self.job.options.items():
             attributes["".join(word.capitalize() for word in name.split("_"))] = value
-        if self.metalHu is not None:
-            attributes["MetalHu"] = f"{self.metalHu:g}"
+        if self.job.metalHu is not None:
+            attributes["MetalHu"] = f"{self.job.metalHu:g}"
         corrected.SetNodeReferenceID(INPUT_ROLE, self.inputVolume.GetID())
         if self.metalSegmentation is not None:
             attributes["MetalSegmentation"] = self.metalSegmentation.GetName()
@@ -240,6 +185,13 @@ class Correction:
             corrected.SetNodeReferenceID(f"{ATTRIBUTE_PREFIX}MetalSegmentation", self.metalSegmentation.GetID())
         for name, value in attributes.items():
             corrected.SetAttribute(ATTRIBUTE_PREFIX + name, str(value))
+
+
+def gridOf(volume) -> tuple:
+    """Return the dimensions, VTK's scalar type and IJK-to-RAS matrix (16 numbers) of a volume node, to compare them."""
+    image, matrix = volume.GetImageData(), ijkToRas(volume)
+    elements = tuple(matrix.GetElement(row, column) for row in range(4) for column in range(4))
+    return (image.GetDimensions() if image is not None else (0, 0, 0), image.GetScalarType() if image is not None else 0, elements)
 
 
 def previewOf(inputVolume):

@@ -6,8 +6,8 @@ import numpy
 import vtk
 
 from .i18n import _
+from .job import changedSlices
 from .nodes import arrayFromImage, imageFromArray, newNode
-from .strength import changedSlices
 
 WINDOW_HU = 400.0
 COLORS = 255  # odd, so that one color is 0 HU

@@ -67,9 +67,17 @@ def imageFromArray(voxels: numpy.ndarray, scalarType: int):
 
 
 def ijkToRas(volume):
-    """Return a volume's IJK-to-RAS matrix as a vtkMatrix4x4 of its own."""
+    """Return the matrix from the indices (i, j, k) of a volume's array, which begin at 0, to RAS (mm), as a vtkMatrix4x4 of its own.
+
+    That is the volume's IJK-to-RAS matrix, moved to the first voxel where the extent of the image does not begin at 0.
+    """
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
+    image = volume.GetImageData()
+    if image is not None:
+        origin = matrix.MultiplyPoint((*image.GetExtent()[::2], 1.0))
+        for axis in range(3):
+            matrix.SetElement(axis, 3, origin[axis])
     return matrix
 
 

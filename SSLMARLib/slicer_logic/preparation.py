@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy
 
 from ..errors import InputError
 from ..methods import DEFAULT_METHOD
-from .correction import Correction, IsCancelled, Progress, computeAndAdd
+from .correction import Correction, computeAndAdd, gridOf
 from .i18n import _
+from .job import IsCancelled, Job, Progress
 from .nodes import arrayFromImage, ijkToRas
 from .segmentations import DEFAULT_THRESHOLD_HU, findSegments, metalMaskFromSegmentation, segmentName
 from .volumes import checkInputVolume
@@ -48,7 +48,7 @@ def process(
     :raises MARError: with a sentence for the user; the scene is then as it was before the call.
     """
     correction = prepareCorrection(inputVolume, metalSegmentation, segmentIDs, method, thresholdHu, **options)
-    add = correction.addToScene if correction.sliceIndex is None else correction.addPreviewToScene
+    add = correction.addToScene if correction.job.sliceIndex is None else correction.addPreviewToScene
     return computeAndAdd(correction, add, progress, isCancelled, _("The correction was cancelled; no volume was made."))
 
 
@@ -92,7 +92,7 @@ def prepareCorrection(
         metalHu=metalHu,
         sliceIndex=sliceIndex,
     )
-    return replace(correction, voxelsHu=correction.voxelsHu.copy())
+    return correction.withVoxels()
 
 
 def prepareFrame(
@@ -109,7 +109,7 @@ def prepareFrame(
     masks=None,
     **options,
 ) -> Correction:
-    """As `prepareCorrection`, with the voxels on the memory of the node.
+    """As `prepareCorrection`, without the voxels: `Correction.withVoxels` copies them.
 
     For a frame of a sequence: proxy is the node that shows it, whose parent transform counts; masks keeps what frames of
     one geometry share.
@@ -120,7 +120,6 @@ def prepareFrame(
     if unknown:
         raise TypeError(f"unknown options {', '.join(sorted(unknown))}: there are {', '.join(LIBRARY_OPTIONS)}")
     options = {LIBRARY_OPTIONS[name]: value for name, value in options.items() if value is not None}
-    voxelsHu = arrayFromImage(inputVolume.GetImageData())
     metalMask, segmentNames = None, ()
     if metalSegmentation is None:
         options["threshold_hu"] = float(thresholdHu)
@@ -130,24 +129,26 @@ def prepareFrame(
         metalMask = metalMaskFromSegmentation(
             metalSegmentation, inputVolume, segmentIDs, sliceIndex=sliceIndex, placedLike=proxy, masks=masks
         )
-        if sliceIndex is not None:
-            voxelsHu = voxelsHu[sliceIndex : sliceIndex + 1]
-    return Correction(
-        inputVolume=inputVolume,
-        metalSegmentation=metalSegmentation,
-        segmentNames=segmentNames,
-        ijkToRas=ijkToRas(inputVolume),
-        transformId=inputVolume.GetTransformNodeID(),
-        imageTime=inputVolume.GetImageData().GetMTime(),
-        scalarType=inputVolume.GetImageData().GetScalarType(),
-        voxelsHu=voxelsHu,
+    image = inputVolume.GetImageData()
+    job = Job(
+        voxelsHu=None,
         spacingMm=tuple(reversed(inputVolume.GetSpacing())),
         metalMask=metalMask,
         method=method,
         device=device,
         options=options,
-        metalHu=_checkMetalHu(metalHu, voxelsHu.dtype),
+        metalHu=_checkMetalHu(metalHu, arrayFromImage(image).dtype),
         sliceIndex=sliceIndex,
+    )
+    return Correction(
+        job=job,
+        inputVolume=inputVolume,
+        metalSegmentation=metalSegmentation,
+        segmentNames=segmentNames,
+        grid=gridOf(inputVolume),
+        ijkToRas=ijkToRas(inputVolume),
+        transformId=inputVolume.GetTransformNodeID(),
+        imageTime=image.GetMTime(),
     )
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import slicer
 
 from .._version import __version__
-from ..errors import Cancelled, InputError, NoMetalError
+from ..errors import InputError, NoMetalError
 from ..expected_time import remember_run
 from ..methods import DEFAULT_METHOD, get_method
-from .correction import Correction, IsCancelled, Progress, computeAndAdd, methodTitle
+from .correction import Computable, Correction, computeAndAdd, methodTitle
 from .i18n import _
+from .job import FrameJob, IsCancelled, Progress
 from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, allNodesOrNone, copyDisplay, nodesOfClass, placeBeside, uniqueName
 from .preparation import prepareFrame
 from .segmentations import DEFAULT_THRESHOLD_HU
@@ -53,7 +55,7 @@ def prepareSequenceCorrection(
 ) -> SequenceCorrection:
     """As `prepareCorrection`, for all frames of a sequence node; the parameters are those of `processSequence`.
 
-    The voxels are not copied, as 4D scans are large: do not change the frames while `compute` runs.
+    As 4D scans are large, the voxels of each frame are copied just before its turn, on the main thread; the masks are made now.
 
     :raises InputError: the sequence has no frames or one that is unfit (its number is named), or see `prepareCorrection`.
     """
@@ -64,22 +66,26 @@ def prepareSequenceCorrection(
     for index in range(sequenceNode.GetNumberOfDataNodes()):
         volume = sequenceNode.GetNthDataNode(index)
         segmentation = _segmentationOfFrame(metalSegmentation, browser, sequenceNode.GetNthIndexValue(index))
-        try:
-            frames.append(
-                prepareFrame(volume, segmentation, segmentIDs, method, thresholdHu, proxy=proxy, masks=masks, **options)
-            )
-        except InputError as error:
-            raise type(error)(
-                _("Frame {number} of '{name}': {error}").format(number=index + 1, name=sequenceNode.GetName(), error=error)
-            ) from error
+        with _saysFrame(sequenceNode, index):
+            frames.append(prepareFrame(volume, segmentation, segmentIDs, method, thresholdHu, proxy=proxy, masks=masks, **options))
     return SequenceCorrection(sequenceNode, proxy, tuple(frames))
 
 
+@contextlib.contextmanager
+def _saysFrame(sequenceNode, index: int):
+    """An InputError inside the block says which frame it is about."""
+    try:
+        yield
+    except InputError as error:
+        text = _("Frame {number} of '{name}': {error}").format(number=index + 1, name=sequenceNode.GetName(), error=error)
+        raise type(error)(text) from error
+
+
 @dataclass(frozen=True, eq=False)
-class SequenceCorrection:
+class SequenceCorrection(Computable):
     """A correction of all frames on its way to the new sequence node; used as `Correction` is.
 
-    proxy: the volume node that shows the current frame, None where the sequence is not browsed.
+    proxy: the volume node that shows the current frame, None where the sequence is not browsed. frames: without voxels.
     """
 
     sequenceNode: object
@@ -93,37 +99,23 @@ class SequenceCorrection:
 
     @property
     def method(self):
-        return self.frames[0].method
+        return self.frames[0].job.method
 
-    def compute(self, progress: Progress | None = None, isCancelled: IsCancelled | None = None) -> tuple:
-        """Correct the frames one after another; any thread. Returns a `ComputedCorrection` each, None for frames without metal.
-
-        :raises MARError: as `Correction.compute` does; NoMetalError only where no frame has metal.
-        """
-        results, withoutMetal = [], None
+    def jobs(self):
         for index, frame in enumerate(self.frames):
-            if isCancelled is not None and isCancelled():
-                raise Cancelled("The correction was cancelled; no sequence was made.")
-            try:
-                results.append(frame.computeVoxels(self._progressOfFrame(index, progress), isCancelled))
-            except NoMetalError as error:
-                results.append(None)
-                withoutMetal = error
-        if withoutMetal is not None and not any(results):
-            raise withoutMetal
-        if progress is not None:
-            progress(1.0, "Done")
-        return tuple(results)
+            with _saysFrame(self.sequenceNode, index):
+                job = frame.withVoxels().job
+            yield FrameJob(job, index, len(self.frames))
 
-    def _progressOfFrame(self, index: int, progress: Progress | None) -> Progress | None:
-        if progress is None:
-            return None
-        count = len(self.frames)
+    def resultOf(self, results: list) -> tuple:
+        """Return a `ComputedCorrection` each, None for frames without metal.
 
-        def report(fraction, message):
-            progress((index + fraction) / count, f"Frame {index + 1} of {count}: {message}")
-
-        return report
+        :raises NoMetalError: no frame has metal.
+        """
+        withMetal = [not isinstance(result, NoMetalError) for result in results]
+        if not any(withMetal):
+            raise results[-1]
+        return tuple(result if hasMetal else None for result, hasMetal in zip(results, withMetal, strict=True))
 
     def addToScene(self, results):
         """Add the new sequence node beside the input's and return it; main thread only.
@@ -138,7 +130,7 @@ class SequenceCorrection:
         name = f"{self.sequenceNode.GetName()} (MAR: {methodTitle(self.method)})"
         for frame, result in zip(self.frames, results, strict=True):
             if result is not None:
-                remember_run(result.report, result.seconds_per_slice, frame.device)
+                remember_run(result.report, result.seconds_per_slice, frame.job.device)
         with allNodesOrNone(scene):
             corrected = scene.AddNewNodeByClass("vtkMRMLSequenceNode", uniqueName(scene, name))
             corrected.SetIndexName(self.sequenceNode.GetIndexName())
@@ -163,8 +155,8 @@ class SequenceCorrection:
         if result is not None:
             frame.fill(node, result)
             node.SetAttribute(f"{ATTRIBUTE_PREFIX}Report", result.report.to_json())
-            if frame.metalHu is not None:
-                node.SetAttribute(f"{ATTRIBUTE_PREFIX}MetalHu", f"{frame.metalHu:g}")
+            if frame.job.metalHu is not None:
+                node.SetAttribute(f"{ATTRIBUTE_PREFIX}MetalHu", f"{frame.job.metalHu:g}")
         corrected.SetDataNodeAtValue(node, indexValue)  # a deep copy
 
     def _browse(self, scene, corrected) -> None:
@@ -221,7 +213,5 @@ def _segmentationOfFrame(metalSegmentation, browser, indexValue: str):
         return metalSegmentation
     segmentation = sequence.GetDataNodeAtValue(indexValue)
     if segmentation is None:
-        raise InputError(
-            _("The sequence of '{name}' has no segmentation for this frame.").format(name=metalSegmentation.GetName())
-        )
+        raise InputError(_("The sequence of '{name}' has no segmentation for this frame.").format(name=metalSegmentation.GetName()))
     return segmentation

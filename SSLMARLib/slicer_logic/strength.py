@@ -7,7 +7,6 @@ saved with the full result (strength 1) can be blended after it is loaded again,
 from __future__ import annotations
 
 import math
-import zlib
 from dataclasses import dataclass
 
 import numpy
@@ -16,6 +15,7 @@ import vtk
 
 from ..errors import InputError
 from .i18n import _
+from .job import changedSlices, checksumOf
 from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, METHOD, arrayFromImage
 
 STRENGTH = f"{ATTRIBUTE_PREFIX}Strength"
@@ -44,19 +44,6 @@ class FullResult:
 
 _fullResults: dict[str, FullResult] = {}  # by the address of the corrected node
 _observedScenes: dict[str, object] = {}  # by address: weak references, as an address is used again
-
-
-def checksumOf(voxels: numpy.ndarray) -> str:
-    """A checksum of voxels (slices, rows, columns) and their type, as text."""
-    value = zlib.crc32(f"{voxels.shape} {voxels.dtype.str}".encode())
-    for plane in voxels:
-        value = zlib.crc32(numpy.ascontiguousarray(plane), value)
-    return f"{value:08x}"
-
-
-def changedSlices(before: numpy.ndarray, after: numpy.ndarray) -> numpy.ndarray:
-    """Indices of the slices in which two volumes (slices, rows, columns) differ."""
-    return numpy.flatnonzero([not numpy.array_equal(one, other) for one, other in zip(before, after, strict=True)])
 
 
 def remember(correctedVolume, inputVolume, result) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import slicer
 
+from .job import changedSlices
 from .nodes import arrayFromImage, ijkToRas
-from .strength import changedSlices
 
 
 class Swipe:

@@ -84,3 +84,40 @@ def test_the_thread_advances_where_the_event_loop_holds_the_interpreter_lock():
         polls += 1
         assert polls < 20, f"only {steps} of 50 steps after {polls} polls"
     assert run.result() is None
+
+
+def test_a_series_takes_each_work_in_its_turn_on_the_owner_s_thread():
+    taken, threads = [], []
+
+    def works():
+        for number in range(3):
+            taken.append((number, threading.get_ident(), len(threads)))
+            yield lambda progress, is_cancelled, number=number: threads.append(threading.get_ident()) or number
+
+    run = BackgroundRun.of_series(works(), sum).start()
+    while not run.wait(0.05):
+        pass
+    assert taken == [(number, threading.get_ident(), number) for number in range(3)]
+    assert threading.get_ident() not in threads
+    assert run.wait(0) and run.result() == 3
+
+
+def test_a_series_ends_with_the_first_error_or_cancel():
+    def fail(progress, is_cancelled):
+        raise InputError("No metal.")
+
+    def works_that_fail():
+        yield lambda progress, is_cancelled: 1
+        raise InputError("The frame is gone.")
+
+    for works, sentence in (([fail, pytest.fail], "No metal."), (works_that_fail(), "The frame is gone.")):
+        run = BackgroundRun.of_series(works, sum).start()
+        while not run.wait(0.05):
+            pass
+        with pytest.raises(InputError, match=sentence):
+            run.result()
+    run = BackgroundRun.of_series([lambda progress, is_cancelled: 1, pytest.fail], sum).start()
+    run.cancel()
+    assert run.wait(5)
+    with pytest.raises(Cancelled):
+        run.result()

@@ -1,0 +1,164 @@
+"""What is computed of one volume: numpy arrays in, numpy arrays out. Nothing here knows a node, so a thread may hold it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy
+
+from ..errors import Cancelled, NoMetalError
+from ..expected_time import Stopwatch
+
+Progress = Callable[[float, str], None]
+IsCancelled = Callable[[], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class ComputedCorrection:
+    """What `Job.compute` returns: arrays (slices, rows, columns), the library's report, the measures.
+
+    metal_shown: where metal has a value of its own (metalHu), None where it stayed as it was. Those from changed_slices on
+    are empty for a preview: the indices of the changed slices, a checksum of the input, `VolumeMeasures`, the regions
+    measured.
+    """
+
+    volume_hu: numpy.ndarray
+    metal_mask: numpy.ndarray
+    report: object
+    metal_shown: numpy.ndarray | None = None
+    seconds_per_slice: float = 0.0
+    changed_slices: numpy.ndarray | None = None
+    input_checksum: str = ""
+    measures: object = None
+    regions: tuple = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One volume and what is to be done with it.
+
+    voxelsHu and metalMask have the axes (slices, rows, columns), spacingMm the same order; no other code writes to them. With
+    a sliceIndex the mask has that slice only, and so have the voxels where there is a mask.
+    """
+
+    voxelsHu: numpy.ndarray | None
+    spacingMm: tuple[float, float, float]
+    metalMask: numpy.ndarray | None
+    method: object
+    device: str
+    options: dict
+    metalHu: float | None = None
+    sliceIndex: int | None = None
+
+    def compute(self, progress: Progress | None = None, isCancelled: IsCancelled | None = None) -> ComputedCorrection:
+        """Run `SSLMARLib.reduce_metal_artifacts` and measure. Any thread; as translations belong to the application, messages are
+        in English, like the library's own.
+
+        :raises MARError: as that function does; `Cancelled` when isCancelled() returned True.
+        """
+        computed = self.computeVoxels(progress, isCancelled)
+        return computed if self.sliceIndex is not None else self._measured(computed, progress, isCancelled)
+
+    def computeVoxels(self, progress: Progress | None = None, isCancelled: IsCancelled | None = None) -> ComputedCorrection:
+        """As `compute`, without measuring the result."""
+        from ..correction import reduce_metal_artifacts
+
+        stopwatch = Stopwatch(progress)
+        voxelsHu, metalMask, options = self.voxelsHu, self.metalMask, dict(self.options)
+        if self.sliceIndex is not None and metalMask is None:
+            voxelsHu, metalMask = self._sliceByThreshold(options)
+        result = reduce_metal_artifacts(
+            voxelsHu,
+            self.spacingMm,
+            metal_mask=metalMask,
+            method=self.method,
+            device=self.device,
+            progress=stopwatch,
+            is_cancelled=isCancelled,
+            **options,
+        )
+        shown = None
+        if self.metalHu is not None:
+            shown = result.metal_mask
+            if "threshold_hu" in self.options:
+                shown = shown & (voxelsHu >= self.options["threshold_hu"])
+            result.volume_hu[shown] = self.metalHu
+        seconds = stopwatch.seconds_per_slice(result.report.slices_corrected)
+        return ComputedCorrection(result.volume_hu, result.metal_mask, result.report, shown, seconds)
+
+    def _sliceByThreshold(self, options: dict):
+        """The one slice and its metal, found in the whole volume as a whole run finds it; takes their options out."""
+        from ..ct.segmentation import segment_metal
+
+        found = {"threshold_hu": options.pop("threshold_hu")}
+        for name, segmentationName in (("smallest_component_mm3",) * 2, ("mask_dilation_mm", "dilation_mm")):
+            if name in options:
+                found[segmentationName] = options.pop(name)
+        mask = segment_metal(self.voxelsHu, self.spacingMm, **found)[self.sliceIndex]
+        if not mask.any():
+            raise NoMetalError(
+                f"Slice {self.sliceIndex + 1} holds no metal above {found['threshold_hu']:g} HU, so a correction does not "
+                "change it: choose a slice with metal for the preview, or lower the threshold."
+            )
+        return self.voxelsHu[self.sliceIndex : self.sliceIndex + 1], mask[numpy.newaxis]
+
+    def _measured(self, computed: ComputedCorrection, progress, isCancelled) -> ComputedCorrection:
+        from ..evaluation.volume_measures import measure_volume, regions_of_slices
+
+        def checkCancelled():
+            if isCancelled is not None and isCancelled():
+                raise Cancelled("The correction was cancelled; no volume was made.")
+
+        checkCancelled()
+        computed = replace(
+            computed,
+            changed_slices=changedSlices(self.voxelsHu, computed.volume_hu),
+            input_checksum=checksumOf(self.voxelsHu),
+        )
+        if not computed.metal_mask.any():
+            return computed
+        if progress is not None:
+            progress(1.0, "Measuring")
+        regions = regions_of_slices(self.voxelsHu, computed.metal_mask, self.spacingMm, checkCancelled)
+        measures = measure_volume(self.voxelsHu, computed.volume_hu, regions, self.spacingMm)
+        return replace(computed, measures=measures, regions=tuple(regions))
+
+
+@dataclass(frozen=True, eq=False)
+class FrameJob:
+    """The job of one frame of a sequence: its progress is that of all frames, and no metal is no failure."""
+
+    job: Job
+    index: int
+    count: int
+
+    def compute(self, progress: Progress | None = None, isCancelled: IsCancelled | None = None) -> ComputedCorrection | NoMetalError:
+        """As `Job.computeVoxels`; for a frame without metal the error that says so is returned."""
+        if isCancelled is not None and isCancelled():
+            raise Cancelled("The correction was cancelled; no sequence was made.")
+
+        def progressOfAll(fraction, message):
+            progress((self.index + fraction) / self.count, f"Frame {self.index + 1} of {self.count}: {message}")
+
+        try:
+            computed = self.job.computeVoxels(progressOfAll if progress is not None else None, isCancelled)
+        except NoMetalError as error:
+            computed = error.with_traceback(None)  # that would keep the frame's voxels
+        if progress is not None and self.index == self.count - 1:
+            progress(1.0, "Done")
+        return computed
+
+
+def checksumOf(voxels: numpy.ndarray) -> str:
+    """A checksum of voxels (slices, rows, columns) and their type, as text."""
+    value = zlib.crc32(f"{voxels.shape} {voxels.dtype.str}".encode())
+    for plane in voxels:
+        value = zlib.crc32(numpy.ascontiguousarray(plane), value)
+    return f"{value:08x}"
+
+
+def changedSlices(before: numpy.ndarray, after: numpy.ndarray) -> numpy.ndarray:
+    """Indices of the slices in which two volumes (slices, rows, columns) differ."""
+    return numpy.flatnonzero([not numpy.array_equal(one, other) for one, other in zip(before, after, strict=True)])
