@@ -9,42 +9,39 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 
+import numpy
 import slicer
+import vtk
 
 from ..errors import InputError
-from .difference import differenceColors, differenceImage, showDifferenceColors
 from .i18n import _
+from .job import changedSlices
 from .nodes import AID, arrayFromImage, copyDisplay, ijkToRas, imageFromArray, newNode, placeBeside, removeWithDisplay
-from .swipe import Swipe
 from .views import LEFT_VIEW, RIGHT_VIEW, Layers, Plane, compositeNode, compositeNodes, layoutNode, sliceNode
-from .window_link import WindowLink, linkWindows
 
 SIDE_BY_SIDE, DIFFERENCE, SWIPE = "side by side", "difference", "swipe"
+DIFFERENCE_WINDOW_HU = 400.0
+COLORS = 255  # odd, so that one color is 0 HU
+BLUE, RED = (0.35, 0.65, 1.0), (1.0, 0.45, 0.25)
 
 
 @dataclass(eq=False)
 class Comparison:
-    """The comparison that is shown: what to put back afterwards, and the nodes that were added (the volume first)."""
+    """The comparison that is shown. undo: what puts all back, in the opposite order. node: the volume that was added, if any."""
 
     kind: str
-    scene: object
     inputVolume: object
     correctedVolume: object
-    arrangement: int
-    layers: list[Layers]
-    planes: list[Plane] = field(default_factory=list)
-    nodes: list = field(default_factory=list)
+    undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    node: object = None
     swipe: Swipe | None = None
-    windowLink: WindowLink | None = None
 
     def shows(self, kind: str, inputVolume, correctedVolume) -> bool:
-        """Whether this is the comparison asked for, with its nodes still there and of the input's size."""
+        """Whether this is the comparison asked for, with its node still there and of the input's size."""
         if (self.kind, self.inputVolume, self.correctedVolume) != (kind, inputVolume, correctedVolume):
             return False
         size = inputVolume.GetImageData().GetDimensions()
-        return all(node.GetScene() is not None for node in self.nodes) and all(
-            node.GetImageData().GetDimensions() == size for node in self.nodes[:1]
-        )
+        return self.node is None or (self.node.GetScene() is not None and self.node.GetImageData().GetDimensions() == size)
 
 
 _current: Comparison | None = None
@@ -59,18 +56,19 @@ def compareSideBySide(inputVolume, correctedVolume) -> None:
     if _shown(SIDE_BY_SIDE, inputVolume, correctedVolume) is not None:
         return
     with _begun(SIDE_BY_SIDE, inputVolume, correctedVolume) as comparison:
-        left, right = sliceNode(comparison.scene, LEFT_VIEW), sliceNode(comparison.scene, RIGHT_VIEW)
-        comparison.planes.append(Plane.of(right))
+        scene = correctedVolume.GetScene()
+        left, right = sliceNode(scene, LEFT_VIEW), sliceNode(scene, RIGHT_VIEW)
+        comparison.undo.callback(Plane.of(right).giveBack, scene)
         layoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
         Plane.of(left).giveTo(right)
         for viewName, volume in ((LEFT_VIEW, inputVolume), (RIGHT_VIEW, correctedVolume)):
-            composite = compositeNode(comparison.scene, viewName)
+            composite = compositeNode(scene, viewName)
             wasModifying = composite.StartModify()
             composite.SetLinkedControl(True)
             composite.SetHotLinkedControl(True)
             _showOnly(composite, volume)
             composite.EndModify(wasModifying)
-        comparison.windowLink = linkWindows(inputVolume, correctedVolume)
+        _linkWindows(comparison)
 
 
 def showDifference(inputVolume, correctedVolume):
@@ -82,15 +80,17 @@ def showDifference(inputVolume, correctedVolume):
     """
     comparison = _shown(DIFFERENCE, inputVolume, correctedVolume)
     if comparison is not None:
-        comparison.nodes[0].SetAndObserveImageData(differenceImage(inputVolume, correctedVolume))
-        return comparison.nodes[0]
+        comparison.node.SetAndObserveImageData(_differenceImage(inputVolume, correctedVolume))
+        return comparison.node
     with _begun(DIFFERENCE, inputVolume, correctedVolume) as comparison:
         name = _("{name} minus input").format(name=correctedVolume.GetName())
-        node = _addVolume(comparison, name, differenceImage(inputVolume, correctedVolume))
-        colors = differenceColors(comparison.scene)
-        comparison.nodes.append(colors)
-        showDifferenceColors(node, colors)
-        for composite in compositeNodes(comparison.scene):
+        node = _addVolume(comparison, name, _differenceImage(inputVolume, correctedVolume))
+        node.CreateDefaultDisplayNodes()
+        display = node.GetDisplayNode()
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevel(DIFFERENCE_WINDOW_HU, 0.0)
+        display.SetAndObserveColorNodeID(_addDifferenceColors(comparison).GetID())
+        for composite in compositeNodes(node.GetScene()):
             _showOnly(composite, node)
     return node
 
@@ -107,15 +107,15 @@ def showSwipe(inputVolume, correctedVolume, fraction: float = 0.5):
     comparison = _shown(SWIPE, inputVolume, correctedVolume)
     if comparison is not None:
         comparison.swipe.moveTo(fraction)
-        return comparison.nodes[0]
+        return comparison.node
     with _begun(SWIPE, inputVolume, correctedVolume) as comparison:
-        inputImage = inputVolume.GetImageData()
-        image = imageFromArray(arrayFromImage(inputImage), inputImage.GetScalarType())
-        node = _addVolume(comparison, _("{name} swipe").format(name=correctedVolume.GetName()), image)
+        image = inputVolume.GetImageData()
+        name = _("{name} swipe").format(name=correctedVolume.GetName())
+        node = _addVolume(comparison, name, imageFromArray(arrayFromImage(image), image.GetScalarType()))
         copyDisplay(inputVolume, node)
         comparison.swipe = Swipe(inputVolume, correctedVolume, node)
         comparison.swipe.moveTo(fraction)
-        for composite in compositeNodes(comparison.scene):
+        for composite in compositeNodes(node.GetScene()):
             _showOnly(composite, node)
     return node
 
@@ -127,16 +127,8 @@ def endComparison() -> None:
     """
     global _current
     comparison, _current = _current, None
-    if comparison is None:
-        return
-    if comparison.windowLink is not None:
-        comparison.windowLink.release()
-    for node in comparison.nodes:
-        removeWithDisplay(node)
-    for former in (*comparison.layers, *comparison.planes):
-        former.giveBack(comparison.scene)
-    with contextlib.suppress(InputError):  # the window is gone, and its layout with it
-        layoutNode().SetViewArrangement(comparison.arrangement)
+    if comparison is not None:
+        comparison.undo.close()
 
 
 def comparisonShown() -> str:
@@ -145,8 +137,17 @@ def comparisonShown() -> str:
 
 
 def _shown(kind: str, inputVolume, correctedVolume) -> Comparison | None:
-    """The comparison that is shown where it is the one asked for, else None."""
-    _checkPair(inputVolume, correctedVolume)
+    """The comparison that is shown where it is the one asked for, else None.
+
+    :raises InputError: the two cannot be compared voxel by voxel.
+    """
+    for volume in (inputVolume, correctedVolume):
+        if volume is None or volume.GetScene() is None or volume.GetImageData() is None:
+            raise InputError(_("The input or the result is no longer in the scene, so there is nothing to compare."))
+    image, other = inputVolume.GetImageData(), correctedVolume.GetImageData()
+    if image.GetDimensions() != other.GetDimensions() or image.GetScalarType() != other.GetScalarType():
+        text = _("'{input}' and '{name}' have different voxels: choose a result and its own input to compare them.")
+        raise InputError(text.format(input=inputVolume.GetName(), name=correctedVolume.GetName()))
     return _current if _current is not None and _current.shows(kind, inputVolume, correctedVolume) else None
 
 
@@ -157,8 +158,10 @@ def _begun(kind: str, inputVolume, correctedVolume):
     layoutNode()  # refuses before anything is changed
     endComparison()
     scene = correctedVolume.GetScene()
-    layers = [Layers.of(composite) for composite in compositeNodes(scene)]
-    _current = Comparison(kind, scene, inputVolume, correctedVolume, layoutNode().GetViewArrangement(), layers)
+    _current = Comparison(kind, inputVolume, correctedVolume)
+    _current.undo.callback(_giveLayoutBack, layoutNode().GetViewArrangement())
+    for composite in compositeNodes(scene):
+        _current.undo.callback(Layers.of(composite).giveBack, scene)
     try:
         yield _current
     except BaseException:
@@ -166,18 +169,9 @@ def _begun(kind: str, inputVolume, correctedVolume):
         raise
 
 
-def _addVolume(comparison: Comparison, name: str, image):
-    """Add a volume node in the place of the result, beside it in subject hierarchy, that is not saved with the scene."""
-    corrected = comparison.correctedVolume
-    with newNode(comparison.scene, "vtkMRMLScalarVolumeNode", name) as node:
-        node.SetSaveWithScene(False)
-        node.SetAttribute(AID, comparison.kind)
-        node.SetIJKToRASMatrix(ijkToRas(corrected))
-        node.SetAndObserveImageData(image)
-        node.SetAndObserveTransformNodeID(corrected.GetTransformNodeID())
-        placeBeside(corrected, node)
-    comparison.nodes.append(node)
-    return node
+def _giveLayoutBack(arrangement: int) -> None:
+    with contextlib.suppress(InputError):  # the window is gone, and its layout with it
+        layoutNode().SetViewArrangement(arrangement)
 
 
 def _showOnly(composite, volume) -> None:
@@ -185,12 +179,103 @@ def _showOnly(composite, volume) -> None:
     composite.SetForegroundVolumeID(None)
 
 
-def _checkPair(inputVolume, correctedVolume) -> None:
-    """:raises InputError: the two cannot be compared voxel by voxel."""
-    for volume in (inputVolume, correctedVolume):
-        if volume is None or volume.GetScene() is None or volume.GetImageData() is None:
-            raise InputError(_("The input or the result is no longer in the scene, so there is nothing to compare."))
-    image, other = inputVolume.GetImageData(), correctedVolume.GetImageData()
-    if image.GetDimensions() != other.GetDimensions() or image.GetScalarType() != other.GetScalarType():
-        text = _("'{input}' and '{name}' have different voxels: choose a result and its own input to compare them.")
-        raise InputError(text.format(input=inputVolume.GetName(), name=correctedVolume.GetName()))
+def _addVolume(comparison: Comparison, name: str, image):
+    """Add a volume node in the place of the result, beside it in subject hierarchy, that is not saved with the scene."""
+    corrected = comparison.correctedVolume
+    with newNode(corrected.GetScene(), "vtkMRMLScalarVolumeNode", name) as node:
+        node.SetSaveWithScene(False)
+        node.SetAttribute(AID, comparison.kind)
+        node.SetIJKToRASMatrix(ijkToRas(corrected))
+        node.SetAndObserveImageData(image)
+        node.SetAndObserveTransformNodeID(corrected.GetTransformNodeID())
+        placeBeside(corrected, node)
+    comparison.node = node
+    comparison.undo.callback(removeWithDisplay, node)
+    return node
+
+
+def _differenceImage(inputVolume, correctedVolume):
+    """Return result minus input (HU) of two volume nodes with one grid as a vtkImageData; no type of voxels overflows."""
+    before, after = (arrayFromImage(volume.GetImageData()) for volume in (inputVolume, correctedVolume))
+    if before.dtype.kind == "f":
+        return imageFromArray(after - before, vtk.VTK_FLOAT)
+    wider = numpy.int32 if before.dtype.itemsize <= 2 else numpy.float64
+    small = numpy.iinfo(numpy.int16)
+    difference = numpy.zeros(before.shape, numpy.int16)
+    for index in changedSlices(before, after):
+        plane = after[index].astype(wider) - before[index]
+        if plane.min() < small.min or plane.max() > small.max:
+            return imageFromArray(after.astype(numpy.float32) - before, vtk.VTK_FLOAT)
+        difference[index] = plane
+    return imageFromArray(difference, vtk.VTK_SHORT)
+
+
+def _addDifferenceColors(comparison: Comparison):
+    """Add the color table, blue below 0 HU, black at 0, red above, and return its node, hidden from users and not saved."""
+    with newNode(comparison.correctedVolume.GetScene(), "vtkMRMLColorTableNode", _("MAR difference")) as colors:
+        colors.SetSaveWithScene(False)
+        colors.SetHideFromEditors(True)
+        colors.SetTypeToUser()
+        colors.SetNumberOfColors(COLORS)
+        middle = COLORS // 2
+        for index in range(COLORS):
+            strength = abs(index - middle) / middle
+            color = BLUE if index < middle else RED
+            colors.SetColor(index, f"{index}", *(strength * part for part in color), 1.0)
+    comparison.undo.callback(removeWithDisplay, colors)
+    return colors
+
+
+class Swipe:
+    """Keeps a volume node, which starts as a copy of the input, up to date with the line's place; a move copies a strip.
+
+    The line stands across the index axis that runs most from the patient's right to the left.
+    """
+
+    def __init__(self, inputVolume, correctedVolume, node):
+        self._volumes = inputVolume, correctedVolume, node
+        towardRight = slicer.util.arrayFromVTKMatrix(ijkToRas(node))[0, :3]
+        column = int(abs(towardRight).argmax())
+        self._axis = 2 - column  # of arrays (slices, rows, columns)
+        self._rightIsLast = towardRight[column] > 0
+        self._shownPlanes = 0  # along the axis: how many show the result
+        self._times, self._changed = None, ()
+
+    def moveTo(self, fraction: float) -> None:
+        """Show the result in a fraction of the volume, from the patient's right on."""
+        before, after, shown = (arrayFromImage(volume.GetImageData()) for volume in self._volumes)
+        times = tuple(volume.GetImageData().GetMTime() for volume in self._volumes[:2])
+        if times != self._times:
+            if self._times is not None:
+                shown[:] = before
+            self._changed, self._shownPlanes, self._times = changedSlices(before, after), 0, times
+        length = shown.shape[self._axis]
+        wanted = round(fraction * length)
+        source = after if wanted > self._shownPlanes else before
+        first, last = sorted((wanted, self._shownPlanes))
+        strip = [slice(None)] * 3
+        strip[self._axis] = slice(length - last, length - first) if self._rightIsLast else slice(first, last)
+        for index in self._changed:  # nothing to copy in the other slices
+            if self._axis or strip[0].start <= index < strip[0].stop:
+                shown[index][tuple(strip[1:])] = source[index][tuple(strip[1:])]
+        self._shownPlanes = wanted
+        slicer.util.arrayFromVolumeModified(self._volumes[2])
+
+
+def _linkWindows(comparison: Comparison) -> None:
+    """Let input and result have one window and level, the input's at first: a change of either is taken over by the other."""
+    displays = [node.GetDisplayNode() for node in (comparison.inputVolume, comparison.correctedVolume)]
+    if not all(display is not None and display.IsA("vtkMRMLScalarVolumeDisplayNode") for display in displays):
+        return
+
+    def copy(source, event=None):
+        for display in displays:
+            if (display.GetWindow(), display.GetLevel()) != (source.GetWindow(), source.GetLevel()):
+                wasModifying = display.StartModify()
+                display.SetAutoWindowLevel(False)
+                display.SetWindowLevel(source.GetWindow(), source.GetLevel())
+                display.EndModify(wasModifying)
+
+    copy(displays[0])
+    for display in displays:
+        comparison.undo.callback(display.RemoveObserver, display.AddObserver(vtk.vtkCommand.ModifiedEvent, copy))
