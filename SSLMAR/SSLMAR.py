@@ -161,15 +161,16 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.initializeParameterNode()
 
     def initializeParameterNode(self):
-        """Take the scene's parameter node; where no input is chosen yet, choose the first volume."""
+        """Take the scene's parameter node; where no input is chosen yet, choose the first volume.
+
+        It is wrapped anew each time: a wrapper keeps the nodes that it has read, and while a scene is loaded those are not there yet.
+        """
         if self.logic is None:
             return
-        known = self.parameterNode
-        if known is None or known.parameterNode.GetScene() is not slicer.mrmlScene:
-            known = self.logic.getParameterNode()
-        if known.inputVolume is None:
-            known.inputVolume = firstVolume()
-        self.setParameterNode(known)
+        parameterNode = self.logic.getParameterNode()
+        if parameterNode.inputVolume is None:
+            parameterNode.inputVolume = firstVolume()
+        self.setParameterNode(parameterNode)
 
     def setParameterNode(self, parameterNode):
         """Bind the widgets to a parameter node, or to none."""

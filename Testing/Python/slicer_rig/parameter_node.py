@@ -1,7 +1,9 @@
 """A stand-in for slicer.parameterNodeWrapper: typed properties on a vtkMRMLScriptedModuleNode, bound to widgets.
 
 As in Slicer: defaults are written at once, nodes are kept as node references, WithinRange refuses values outside, a
-widget takes part by its property SlicerParameterName, and one that cannot show its parameter is an error.
+widget takes part by its property SlicerParameterName, and one that cannot show its parameter is an error. As in Slicer
+too, a wrapper keeps each value that it has read, nodes included, until the MRML node says that it was modified: a
+reference that is found only later, as when a scene is loaded, is seen by a new wrapper alone.
 """
 
 from __future__ import annotations
@@ -39,13 +41,13 @@ class _Parameter:
         self.default = self.type() if default is None and not self.is_node else default
 
     def is_in(self, node):
-        return self.is_node or self.name in node.GetParameterNames()
+        return self.name in node.GetParameterNames()
 
     def read(self, node):
-        if self.is_node:
-            return node.GetNodeReference(self.name)
         if not self.is_in(node):
             self.write(node, self.default)
+        if self.is_node:
+            return node.GetNodeReference(self.name)
         text = node.GetParameter(self.name)
         if self.type == list[str]:
             return json.loads(text)
@@ -57,8 +59,8 @@ class _Parameter:
         if self.is_node:
             if value is not None and not isinstance(value, self.type):
                 raise TypeError(f"{self.name} takes a {self.type.__name__}, not {value!r}")
+            node.SetParameter(self.name, "")  # says that there is a value, which may be None
             node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
-            node.Modified()
         elif self.type == list[str]:
             if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
                 raise TypeError(f"{self.name} takes a list of str, not {value!r}")
@@ -67,6 +69,28 @@ class _Parameter:
             if not isinstance(value, self.type):
                 raise TypeError(f"{self.name} takes a {self.type.__name__}, not {value!r}")
             node.SetParameter(self.name, str(value))
+
+
+class _Cache:
+    """The value of one parameter as it was when the node was modified last."""
+
+    def __init__(self, parameter, node):
+        self.parameter, self.node = parameter, node
+        self.value = parameter.read(node)
+        itself = weakref.ref(self)  # else the node would keep its wrapper, and call it while both are taken down
+        node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: itself() and itself().refresh())
+
+    def refresh(self):
+        self.value = self.parameter.read(self.node)
+
+    def write(self, value):
+        """Observers of the node see the new value."""
+        was_modified = self.node.StartModify()
+        try:
+            self.parameter.write(self.node, value)
+            self.refresh()
+        finally:
+            self.node.EndModify(was_modified)
 
 
 class _Binding:
@@ -98,7 +122,8 @@ class _Wrapper:
         for parameter in self.parameters.values():
             if not parameter.is_in(parameterNode):
                 parameter.write(parameterNode, parameter.default)
-        itself = weakref.ref(self)  # else the node would keep its wrapper, and call it while both are taken down
+        self._caches = {name: _Cache(parameter, parameterNode) for name, parameter in self.parameters.items()}
+        itself = weakref.ref(self)
         parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: itself() and itself()._update_widgets())
 
     def connectGui(self, ui):
@@ -153,10 +178,10 @@ def parameterNodeWrapper(described):
         for name, annotation in typing.get_type_hints(described, include_extras=True).items()
     }
     content = {"parameters": parameters, "__doc__": described.__doc__, "__module__": described.__module__}
-    for name, parameter in parameters.items():
+    for name in parameters:
         content[name] = property(
-            lambda self, parameter=parameter: parameter.read(self.parameterNode),
-            lambda self, value, parameter=parameter: parameter.write(self.parameterNode, value),
+            lambda self, name=name: self._caches[name].value,
+            lambda self, value, name=name: self._caches[name].write(value),
         )
     return type(described.__name__, (_Wrapper,), content)
 

@@ -118,15 +118,8 @@ def test_the_state_is_saved_with_the_scene_and_restored(rig, module, library, to
     parameters.metalMaterial, parameters.strengthPercent, parameters.dilationMm = "titanium", 40.0, 2.0
     tools.settle(panel)
 
+    save_scene(tmp_path, volume, segmentation)
     scene = slicer.mrmlScene
-    scene.SetRootDirectory(str(tmp_path))
-    scene.SetURL(str(tmp_path / "scene.mrml"))
-    for node in (volume, segmentation):
-        node.AddDefaultStorageNode()
-        storage = node.GetStorageNode()
-        storage.SetFileName(str(tmp_path / f"{node.GetName()}.{storage.GetDefaultWriteFileExtension()}"))
-        assert storage.WriteData(node)
-    assert scene.Commit()
     assert "threshold preview" not in (tmp_path / "scene.mrml").read_text()
 
     scene.Clear()
@@ -146,6 +139,54 @@ def test_the_state_is_saved_with_the_scene_and_restored(rig, module, library, to
     assert ui.strengthSliderWidget.value == 40.0
     assert ticks(ui.segmentsListWidget) == {"Screw": True, "Bone": False}
     panel.cleanup()
+
+
+def save_scene(folder, *nodes):
+    """Save the scene and the data of these nodes."""
+    import slicer
+
+    scene = slicer.mrmlScene
+    scene.SetRootDirectory(str(folder))
+    scene.SetURL(str(folder / "scene.mrml"))
+    for node in nodes:
+        node.AddDefaultStorageNode()
+        storage = node.GetStorageNode()
+        storage.SetFileName(str(folder / f"{node.GetID()}.{storage.GetDefaultWriteFileExtension()}"))
+        assert storage.WriteData(node)
+    assert scene.Commit()
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_scene_that_is_loaded_after_a_close_keeps_segmentation_and_result(panel, volume, library, tools, tmp_path, is_open):
+    """And Apply takes the segments again. As in the application, a wrapper made before the load does not see the nodes.
+    is_open: whether the panel stays open meanwhile."""
+    import slicer
+
+    segmentation = tools.add_segmentation("Implants", "Screw", "Plate")  # slicer-core cannot read a file of one segment
+    panel.parameterNode.metalSegmentation = segmentation
+    tools.apply(panel)
+    save_scene(tmp_path, volume, segmentation, panel.parameterNode.correctedVolume)
+    slicer.mrmlScene.Clear()
+    before_the_load = panel.parameterNode
+    if not is_open:
+        panel.exit()
+        panel.parent.isEntered = False
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    assert slicer.mrmlScene.Connect()
+    assert before_the_load.metalSegmentation is None
+    assert before_the_load.parameterNode.GetNodeReference("metalSegmentation") is not None
+    if not is_open:
+        panel.parent.isEntered = True
+        panel.enter()
+    tools.settle(panel)
+
+    parameters, ui = panel.parameterNode, panel.ui
+    names = [node.GetName() for node in (parameters.inputVolume, parameters.metalSegmentation, parameters.correctedVolume)]
+    assert names == ["CT", "Implants", "CT (MAR: NMAR)"]
+    assert ui.metalSegmentationSelector.currentNode() is parameters.metalSegmentation
+    assert ui.correctedVolumeSelector.currentNode() is parameters.correctedVolume
+    tools.apply(panel)
+    assert library.calls[-1][2]["metal_mask"].sum() == 2 and "threshold_hu" not in library.calls[-1][2]
 
 
 def ticks(list_widget):
