@@ -13,6 +13,7 @@ from ..errors import Cancelled, InputError
 from ..expected_time import remember_run
 from ..methods import get_method
 from . import strength
+from .dicom import describeForExport
 from .i18n import _
 from .job import ComputedCorrection, IsCancelled, Job, Progress
 from .nodes import (
@@ -110,6 +111,7 @@ class Correction(Computable):
             copyDisplay(self.inputVolume, corrected)
             self._describe(corrected, result)
             placeBeside(self.inputVolume, corrected)
+            describeForExport(self.inputVolume, corrected, methodTitle(self.job.method))
             strength.remember(corrected, self.inputVolume, result)
         return corrected
 

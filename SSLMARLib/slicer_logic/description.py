@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import slicer
 
 from ..ct.voxel_facts import VoxelFacts, voxel_facts
 from ..errors import MARError
+from .dicom import dicomValue
 from .i18n import _
 from .nodes import AID, ATTRIBUTE_PREFIX, arrayFromImage, ijkToRas
 from .volumes import checkInputVolume
@@ -25,10 +25,8 @@ VENDOR_CORRECTIONS = re.compile(  # MAR and OMAR in capitals only: Mar and Omar 
     r"(?<![A-Za-z0-9])(?:(?i:iMAR|O-MAR|SEMAR|Smart[ _-]?MAR)|OMAR|MAR)(?![A-Za-z0-9])"
 )
 MONTHS = re.compile(r"\d[-_./ ]+MAR(?![A-Za-z0-9])|(?<![A-Za-z0-9])MAR[-_./ ]+\d{2,4}(?!\d)")
-SERIES_DESCRIPTION, MODALITY = "0008,103E", "0008,0060"
 MOST_REMEMBERED = 8
 
-logger = logging.getLogger(__name__)
 _facts: OrderedDict[int, VoxelFacts] = OrderedDict()  # by the image's modification time, which VTK gives out only once
 
 
@@ -84,7 +82,7 @@ def _remarksOnOrigin(volume):
     elif volume.GetAttribute(f"{ATTRIBUTE_PREFIX}Method") is not None:
         yield _("This volume is a result of this module: correct its input instead, as a second pass finds few streaks and blurs.")
     else:
-        for text in (volume.GetName() or "", _dicomValue(volume, SERIES_DESCRIPTION)):
+        for text in (volume.GetName() or "", dicomValue(volume, "SeriesDescription")):
             found = vendorCorrection(text)
             if found:
                 yield _(
@@ -92,7 +90,7 @@ def _remarksOnOrigin(volume):
                     "series of the same scan, if there is one."
                 ).format(word=found, text=text)
                 break
-    modality = _dicomValue(volume, MODALITY)
+    modality = dicomValue(volume, "Modality")
     if modality and modality != "CT":
         yield _("This is not a CT: the DICOM modality is {modality}. The correction is meaningless there.").format(modality=modality)
 
@@ -178,16 +176,3 @@ def _remarksOnGeometry(volume):
 def _degrees(cosine: float) -> float:
     """The angle of a line, whichever way it points: 0 to 90 degrees."""
     return float(numpy.degrees(numpy.arccos(min(abs(cosine), 1.0))))
-
-
-def _dicomValue(volume, tag: str) -> str:
-    """A DICOM value of the series that a volume was loaded from; "" where Slicer does not know it."""
-    instances = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
-    database = getattr(slicer, "dicomDatabase", None)
-    if not instances or database is None:
-        return ""
-    try:
-        return str(database.instanceValue(instances[0], tag) or "")
-    except Exception as error:  # a database that is closed or damaged must not stop anybody
-        logger.debug("The DICOM database gave no %s: %s", tag, error)
-        return ""

@@ -13,6 +13,7 @@ from ..errors import InputError, NoMetalError
 from ..expected_time import remember_run
 from ..methods import DEFAULT_METHOD, get_method
 from .correction import Computable, Correction, computeAndAdd, methodTitle
+from .dicom import describeForExport
 from .i18n import _
 from .job import FrameJob, IsCancelled, Progress
 from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, allNodesOrNone, copyDisplay, nodesOfClass, placeBeside, uniqueName
@@ -174,6 +175,7 @@ class SequenceCorrection(Computable):
             proxy.SetAndObserveTransformNodeID(shown.GetTransformNodeID())
             copyDisplay(shown, proxy)
             placeBeside(shown, proxy)
+            describeForExport(shown, proxy, methodTitle(self.method))
 
 
 def checkSequence(sequenceNode) -> None:
