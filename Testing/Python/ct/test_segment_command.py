@@ -20,7 +20,7 @@ def only_this_verb(monkeypatch):
 @pytest.fixture
 def scan(tmp_path):
     voxels = numpy.full((6, 20, 20), -1000, numpy.int16)
-    voxels[2:4, 5:10, 5:9] = 2600
+    voxels[2:4, 5:10, 5:9] = 2900
     volume = CTVolume(voxels, (2.0, 0.5, 0.5), (1, 2, 3), numpy.diag([-1, -1, 1]), metadata={"descrip": "scanner"})
     write_volume(volume, tmp_path / "scan.nii.gz")
     return tmp_path / "scan.nii.gz"
@@ -31,7 +31,7 @@ def test_the_mask_and_the_line_that_says_what_was_found(scan, tmp_path, capsys):
     assert capsys.readouterr().out == f"Metal in 2 of 6 slices, 0.020 ml in 1 part: {tmp_path / 'mask.nrrd'}\n"
     image = SimpleITK.ReadImage(str(tmp_path / "mask.nrrd"))
     assert image.GetPixelID() == SimpleITK.sitkUInt8
-    numpy.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image), read_volume(scan).voxels_hu == 2600)
+    numpy.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image), read_volume(scan).voxels_hu == 2900)
     assert read_mask(tmp_path / "mask.nrrd", read_volume(scan)).sum() == 40
 
 
@@ -49,7 +49,7 @@ def test_options(scan, tmp_path, capsys):
 @pytest.mark.parametrize(
     "output, options, sentence",
     [
-        ("mask.nrrd", ["--threshold-hu", "2700"], "no voxel reaches 2700 HU, the maximum is 2600 HU"),
+        ("mask.nrrd", ["--threshold-hu", "2950"], "no voxel reaches 2950 HU, the maximum is 2900 HU"),
         ("mask.nrrd", ["--threshold-hu", "3500"], "12-bit scanners stop at 3071 HU"),
         ("mask", [], "no known suffix"),
         ("no/mask.nrrd", [], "does not exist"),
@@ -65,7 +65,7 @@ def test_refusals_end_with_2_one_line_and_no_file(scan, tmp_path, capsys, output
 
 def test_a_dicom_folder_gives_a_mask_file_without_patient_data(make_dicom_series, tmp_path):
     expected = make_dicom_series(tmp_path / "scan")
-    assert cli.main(["segment", str(tmp_path / "scan"), str(tmp_path / "mask.nrrd")]) == 0
+    assert cli.main(["segment", str(tmp_path / "scan"), str(tmp_path / "mask.nrrd"), "--metal-peak-hu", "0"]) == 0
     mask = read_mask(tmp_path / "mask.nrrd", read_volume(tmp_path / "scan"))
     assert mask.any() and (expected[mask] >= 2000).all()
     assert b"ller" not in (tmp_path / "mask.nrrd").read_bytes()
