@@ -18,21 +18,20 @@ from functools import partial
 import numpy
 
 from ._version import __version__
-from .ct.attenuation import WATER_ATTENUATION_PER_CM, attenuation_difference_to_hu, hu_to_attenuation
+from .ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
+from .ct.checks import check_mask, check_metal_share, check_spacing, check_volume, looks_like_hu
 from .ct.padding import padding_mask
+from .ct.scale import LOWEST_12_BIT_HU
 from .ct.segmentation import DEFAULT_PEAK_HU, DEFAULT_SMALLEST_COMPONENT_MM3, DEFAULT_THRESHOLD_HU, segment_metal
-from .device import choose_device_and_say, free_unused_memory, is_out_of_memory, to_array, to_tensor
-from .errors import Cancelled, InputError, import_torch
+from .device import choose_device_with_reason, free_unused_memory, is_out_of_memory, to_array, to_tensor
+from .errors import Cancelled, InputError
 from .methods import DEFAULT_METHOD, Method, get_method
+from .optional_imports import import_optional
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_TRACE_DILATION_BINS = 1
 SLICES_PER_BATCH = {"cpu": 8, "cuda": 16}  # of a method that does not say (see `methods.base.Method`)
-LARGEST_METAL_SHARE = 0.5  # of a slice; the largest hip endoprostheses cover some percent
-HIGHEST_HU = 1e6  # a hundred times the brightest metal of scanners with an extended scale: beyond it are no Hounsfield units
-METAL_EDGE_PIXELS = 2  # of the projector's grid: see metal_edge_weight
-LOWEST_HU = -1024.0  # a correction makes nothing darker than a scanner can store
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def reduce_metal_artifacts(
     check_cancelled = _cancel_check(is_cancelled)
     volume_hu = check_volume(volume_hu)
     spacing_mm = check_spacing(spacing_mm)
-    import_torch()
+    import_optional("torch")
     corrector = get_method(method)
     if batch_size is not None and (int(batch_size) != batch_size or batch_size < 1):
         raise InputError(f"batch_size is {batch_size}: give a whole number of slices, 1 or more.")
@@ -145,7 +144,7 @@ def reduce_metal_artifacts(
     check_cancelled()
 
     progress(0.01, "Preparing the projector")
-    device, remark = choose_device_and_say(device)
+    device, remark = choose_device_with_reason(device)
     warnings += [remark] if remark else []
     run_on = partial(
         _SliceRun,
@@ -241,7 +240,7 @@ class _SliceRun:
         restore_metal,
         check_cancelled,
     ):
-        import_torch()
+        import_optional("torch")
         from .ct.resampling import SliceGrid
         from .tomography.projector import get_projector
 
@@ -258,6 +257,7 @@ class _SliceRun:
         import torch
 
         from .methods.base import MetalAffectedScan
+        from .methods.filters import metal_edge_weight, without_small_changes
 
         original = self.volume_hu[indices]
         mask = self.metal_mask[indices]
@@ -286,7 +286,7 @@ class _SliceRun:
         if self.restore_metal:
             keep |= mask
         measured = original[~keep]
-        lowest_hu = min(LOWEST_HU, float(measured.min())) if measured.size else LOWEST_HU
+        lowest_hu = min(LOWEST_12_BIT_HU, float(measured.min())) if measured.size else LOWEST_12_BIT_HU
         lowest_hu = max(lowest_hu, float(self.limits_hu.min))
         numpy.clip(result, lowest_hu, float(self.limits_hu.max), out=result)
         if numpy.issubdtype(original.dtype, numpy.integer):
@@ -294,90 +294,6 @@ class _SliceRun:
         result = numpy.where(keep, original, result.astype(original.dtype))
         corrected[indices] = result
         return numpy.abs(numpy.subtract(result, original, dtype=numpy.float64))
-
-
-def metal_edge_weight(metal_mask):
-    """How far the reconstruction alone counts, not the slice plus the difference: 1 on metal and within METAL_EDGE_PIXELS of it, falling to
-    0 beyond. Both (slices, rows, columns) on the projector's grid, the mask boolean.
-
-    The slice's metal has sharper edges than any reconstruction on the grid, so that the difference leaves a rim of metal there.
-    """
-    from torch.nn.functional import avg_pool2d
-
-    from .methods.filters import dilated
-
-    return avg_pool2d(dilated(metal_mask, METAL_EDGE_PIXELS)[:, None].float(), 3, stride=1, padding=1, count_include_pad=False)[:, 0]
-
-
-def without_small_changes(difference, small_change_hu: float, small_change_pixels: float):
-    """A correction with its part below the noise taken out, as a Wiener filter would; both (slices, rows, columns) in 1/cm.
-
-    Where its root mean square v within small_change_pixels (sigma of a Gaussian, on the projector's grid) is far below small_change_hu,
-    the slice stays as it is: a filled trace spreads faint rays over the whole body, which cure nothing. The factor is
-    v^2 / (v^2 + small_change_hu^2).
-    Simulated development slices come nearer to their truth with it, by every method.
-    """
-    from .methods.filters import gaussian_smoothing
-
-    mean_square = gaussian_smoothing(difference.square(), small_change_pixels)
-    small = small_change_hu / 1000 * WATER_ATTENUATION_PER_CM
-    return difference * mean_square / (mean_square + small**2)
-
-
-def check_volume(volume_hu) -> numpy.ndarray:
-    """The volume as an array; InputError where it is not (slices, rows, columns) of finite real numbers."""
-    volume_hu = numpy.asarray(volume_hu)
-    if volume_hu.ndim != 3 or 0 in volume_hu.shape:
-        hint = "one slice is (1, rows, columns)" if volume_hu.ndim == 2 else "correct color or 4D data channel by channel"
-        raise InputError(f"The volume has shape {volume_hu.shape}: give (slices, rows, columns); {hint}.")
-    if not (numpy.issubdtype(volume_hu.dtype, numpy.integer) or numpy.issubdtype(volume_hu.dtype, numpy.floating)):
-        raise InputError(f"The volume holds {volume_hu.dtype} values: give Hounsfield units as integers or floats.")
-    if numpy.issubdtype(volume_hu.dtype, numpy.floating):
-        bad = sum(int(numpy.count_nonzero(~numpy.isfinite(one_slice))) for one_slice in volume_hu)
-        if bad:
-            raise InputError(f"The volume has {bad} NaN or infinite voxels: replace them (for example with -1000) first.")
-    highest = volume_hu.max()
-    if highest > HIGHEST_HU:
-        raise InputError(f"The volume has values up to {highest:.4g}, which are no Hounsfield units: rescale or replace them first.")
-    return volume_hu
-
-
-def check_spacing(spacing_mm) -> tuple[float, float, float]:
-    """(slices, rows, columns) spacing in mm as floats; InputError where it is not three positive lengths."""
-    try:
-        values = tuple(float(s) for s in spacing_mm)
-    except (TypeError, ValueError):
-        values = ()
-    if len(values) != 3 or not all(numpy.isfinite(s) and s > 0 for s in values):
-        raise InputError(f"spacing_mm is {spacing_mm}: give three positive lengths in mm, in the order (slices, rows, columns).")
-    return values
-
-
-def check_mask(metal_mask, shape) -> numpy.ndarray:
-    """The mask as booleans; InputError where it has another shape or is empty."""
-    metal_mask = numpy.asarray(metal_mask)
-    if metal_mask.shape != tuple(shape):
-        raise InputError(f"The metal mask has shape {metal_mask.shape}, the volume {tuple(shape)}: give a mask of the volume's shape.")
-    metal_mask = metal_mask != 0
-    if not metal_mask.any():
-        raise InputError("The metal mask is empty: there is nothing to correct; mark the metal in it, or use a threshold.")
-    return metal_mask
-
-
-def check_metal_share(metal_mask: numpy.ndarray) -> None:
-    """InputError where metal covers so much of a slice that nothing is left to correct from."""
-    share = metal_mask.mean(axis=(1, 2))
-    worst = int(share.argmax())
-    if share[worst] > LARGEST_METAL_SHARE:
-        raise InputError(
-            f"Metal covers {100 * share[worst]:.0f} % of slice {worst + 1}: nothing is left there to correct from, so check the "
-            "metal mask or raise the threshold."
-        )
-
-
-def looks_like_hu(volume_hu: numpy.ndarray) -> bool:
-    """False where no voxel is near air or below, as every CT scan of a body has; a hint, not a proof."""
-    return bool(volume_hu.min() < -500)
 
 
 def _cancel_check(is_cancelled):

@@ -7,7 +7,8 @@ import logging
 
 import numpy
 
-from .errors import InputError, import_torch
+from .errors import InputError
+from .optional_imports import import_optional
 
 logger = logging.getLogger(__name__)
 
@@ -21,17 +22,17 @@ def choose_device(device: str = "auto") -> str:
 
     Raises InputError for an unknown name, and for "cuda" where no GPU computes.
     """
-    return choose_device_and_say(device)[0]
+    return choose_device_with_reason(device)[0]
 
 
-def choose_device_and_say(device: str = "auto") -> tuple[str, str]:
+def choose_device_with_reason(device: str = "auto") -> tuple[str, str]:
     """As `choose_device`, with a sentence for the user where there is a GPU that "auto" does not trust, else ""."""
     name = str(device).lower()
     if name.split(":")[0] not in DEVICE_CHOICES:
         raise InputError(f"There is no device {device!r}: choose one of {', '.join(DEVICE_CHOICES)}.")
     if name == "cpu":
         return name, ""
-    torch = import_torch()
+    torch = import_optional("torch")
     gpu = "cuda" if name == "auto" else name
     problem = _gpu_problem(gpu) if torch.cuda.is_available() else "PyTorch finds no CUDA device"
     if problem is None:
@@ -68,7 +69,7 @@ def _small_computations(name: str):
 
     A sparse product as the projector's, a dense one as its filter's, a convolution as the networks'.
     """
-    torch = import_torch()
+    torch = import_optional("torch")
     generator = torch.Generator().manual_seed(1)
     table, weights = torch.rand(64, 16, generator=generator), torch.rand(48, 5, generator=generator)
     indices = torch.randint(64, (48, 5), generator=generator)
@@ -99,7 +100,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def free_unused_memory() -> None:
     """Give back to the GPU what torch keeps for later. Call it where no exception holds tensors any more."""
-    torch = import_torch()
+    torch = import_optional("torch")
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -107,7 +108,7 @@ def free_unused_memory() -> None:
 
 def to_tensor(array: numpy.ndarray, device: str = "cpu", dtype=None):
     """A numpy array as a torch tensor on a device (a copy where the array is read-only or of a type torch lacks)."""
-    torch = import_torch()
+    torch = import_optional("torch")
     array = numpy.asarray(array)
     if array.dtype.byteorder not in "=|" or not array.flags.writeable or array.dtype in (numpy.uint16, numpy.uint32, numpy.uint64):
         wider = {numpy.dtype(numpy.uint16): numpy.int32, numpy.dtype(numpy.uint32): numpy.int64}

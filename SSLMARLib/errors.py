@@ -21,22 +21,3 @@ class MissingPackageError(MARError, ImportError):
 
 class Cancelled(MARError):
     """The user cancelled; nothing was written (command line: exit status 130)."""
-
-
-def import_torch():
-    """Return the torch module, or say in one sentence how to install it.
-
-    torch is imported where it is used, so that `import SSLMARLib`, `--help` and Slicer's start stay fast.
-    """
-    try:
-        import torch
-    except (ImportError, OSError) as error:  # OSError: a library that torch needs is broken or missing
-        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-            raise MissingPackageError(
-                "PyTorch is not installed: install it with `pip install torch`, or in Slicer with the PyTorch extension."
-            ) from error
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise MissingPackageError(
-            f"PyTorch is installed but cannot be loaded ({reason}): uninstall it, restart and install it again."
-        ) from error
-    return torch

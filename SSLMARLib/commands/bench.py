@@ -20,13 +20,13 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> int:
-    from ..errors import import_torch
-    from ..files import refuse_existing, write_text
+    from ..atomic_files import refuse_existing, write_text
+    from ..optional_imports import import_optional
 
     if arguments.json is not None:
         refuse_existing(arguments.json, arguments.overwrite)
-    import_torch()
-    from ..evaluation.timing import time_pipeline, time_projector, time_simulation, volume_to_time
+    import_optional("torch")
+    from ..timing import time_pipeline, time_projector, time_simulation, volume_to_time
 
     with progress_bar(arguments) as progress:
         if arguments.what == "projector":

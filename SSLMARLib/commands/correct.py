@@ -58,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments) -> int:
+    from ..atomic_files import all_or_none, refuse_existing, write_text
     from ..ct.reading_writing import files_of, read_mask, read_volume, refuse_output, refuse_same_output, write_volume
-    from ..files import all_or_none, refuse_existing, write_text
 
     of_threshold = (arguments.smallest_component_mm3, arguments.metal_peak_hu, arguments.mask_dilation_mm)
     if arguments.mask is not None and of_threshold != (None, None, 0):

@@ -26,13 +26,13 @@ def add_arguments(parser) -> None:
 def run(arguments) -> int:
     import numpy
 
+    from ..atomic_files import all_or_none, refuse_existing
     from ..correction import reduce_metal_artifacts
     from ..ct.reading_writing import write_volume
     from ..device import choose_device
     from ..errors import InputError
     from ..evaluation.figures import check_figures_possible, figure_before_after
     from ..evaluation.metrics import rmse_hu
-    from ..files import all_or_none, refuse_existing
     from ..sample_data import phantom_metal
     from ..simulation.phantom import body_phantom
     from ..simulation.volume import simulate_metal

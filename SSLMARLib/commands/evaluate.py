@@ -7,8 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from ..atomic_files import refuse_existing, write_text
 from ..errors import InputError
-from ..files import refuse_existing, write_text
 from ..methods import DEFAULT_METHOD
 
 HELP = "Measure methods on benchmark slices, simulated volumes or real scans: table, JSON, figure."

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 
-from ..files import remove_unfinished
+from ..atomic_files import remove_unfinished
 
 STATUS_CANCELLED = 130
 GRACE_SECONDS = 0.7

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from ..ct.scale import HIGHEST_12_BIT_HU
 from ..device import DEVICE_CHOICES
 from ..errors import InputError
 from ..simulation.implants import IMPLANT_KINDS
@@ -43,15 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--physics", type=Path, metavar="FOLDER", help="spectrum and attenuation tables of the benchmark instead of the shipped ones"
     )
     parser.add_argument(
-        "--highest-hu", type=positive_number, default=3071.0, metavar="HU", help="what the scanner can store (default %(default)g)"
+        "--highest-hu", type=positive_number, default=HIGHEST_12_BIT_HU, metavar="HU",
+        help="what the scanner can store (default %(default)g)",
     )
     parser.add_argument("--device", default="auto", metavar="DEVICE", help=f"{', '.join(DEVICE_CHOICES)} (default auto)")
     parser.add_argument("--overwrite", action="store_true", help="replace output files that exist")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from ..atomic_files import all_or_none
     from ..ct.reading_writing import files_of, read_mask, read_volume, refuse_output, write_volume
-    from ..files import all_or_none
 
     if not 0 <= arguments.seed < 2**63:
         raise InputError(f"--seed is {arguments.seed}: give a whole number from 0 to 2^63 - 1.")

@@ -25,13 +25,14 @@ def run(arguments) -> int:
     from contextlib import nullcontext
     from dataclasses import replace
 
-    from ..errors import InputError, import_torch
+    from ..errors import InputError
+    from ..optional_imports import import_optional
     from ..training.configuration import TrainingConfiguration
 
     configuration = TrainingConfiguration.read(arguments.configuration)
     if arguments.steps is not None:
         configuration = replace(configuration, steps=arguments.steps)
-    import_torch()
+    import_optional("torch")
     if configuration.network not in TASKS:
         raise InputError(f"There is no network {configuration.network!r} to train: choose one of {', '.join(TASKS)}.")
     from importlib import import_module
@@ -46,7 +47,7 @@ def run(arguments) -> int:
             raise InputError(f"The network {configuration.network!r} is trained by one process: start it without torchrun.")
         if rank() > 0:
             arguments.quiet = True
-        with checkpoints.alone_in(configuration.output) if rank() == 0 else nullcontext():
+        with checkpoints.output_lock(configuration.output) if rank() == 0 else nullcontext():
             if (Path(configuration.output) / checkpoints.NAME).exists() and not arguments.resume:
                 raise InputError(f"{configuration.output} has a checkpoint: give --resume to go on, or remove the folder to start anew.")
             with progress_bar(arguments) as progress:

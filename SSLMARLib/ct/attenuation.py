@@ -6,8 +6,7 @@ The functions take floats, numpy arrays and torch tensors alike, of any shape.
 
 from __future__ import annotations
 
-WATER_ATTENUATION_PER_CM = 0.192
-AIR_HU = -1000.0
+from .scale import AIR_HU, WATER_ATTENUATION_PER_CM
 
 
 def hu_to_attenuation(values_hu):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy
 
-LOWEST_MEASURED_HU = -1024
+from .scale import AIR_HU, LOWEST_12_BIT_HU
 
 
 def padding_mask(slices_hu: numpy.ndarray) -> numpy.ndarray:
@@ -16,11 +16,11 @@ def padding_mask(slices_hu: numpy.ndarray) -> numpy.ndarray:
     """
     from scipy import ndimage
 
-    padding = slices_hu < LOWEST_MEASURED_HU
+    padding = slices_hu < LOWEST_12_BIT_HU
     for one_slice, one_padding in zip(slices_hu, padding, strict=True):
         corners = ((0, 0), (0, -1), (-1, 0), (-1, -1))
         for value in {one_slice[corner].item() for corner in corners}:
-            if value > -1000:
+            if value > AIR_HU:
                 continue
             regions, _ = ndimage.label(one_slice == value)
             touched = [regions[corner] for corner in corners if regions[corner]]

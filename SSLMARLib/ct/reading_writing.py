@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy
 
+from ..atomic_files import unfinished_beside
 from ..errors import InputError
-from ..files import unfinished_beside
 from .dicom import is_dicom_file, read_dicom
 from .dicom_writing import write_dicom_folder
 from .image_file import FORMATS, known_suffix, read_image_file, refuse_name, refuse_not_finite, refuse_unreadable, write_image_file

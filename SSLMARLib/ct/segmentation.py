@@ -13,6 +13,7 @@ import numpy
 import scipy.ndimage
 
 from ..errors import InputError, NoMetalError
+from .scale import HIGHEST_12_BIT_HU, LOWEST_12_BIT_HU
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +34,6 @@ FEWEST_SATURATED_VOXELS = 10
 """A few voxels of a large unerupted tooth reach 2900 HU (3 % of them above 2750 HU), of metal pieces 5 % and more, mostly above 40 %. What
 reaches 3000 HU, or a value at which the scan is cut off, is metal whatever its share: a small filling in a large tooth."""
 
-TWELVE_BIT_MAXIMUM_HU = 3071
-LOWEST_IMAGE_VALUE_HU = -1024
 NEIGHBORS_26 = numpy.ones((3, 3, 3), dtype=bool)
 
 
@@ -107,7 +106,7 @@ def segment_metal(
         logger.info("%d of %d components dropped as noise.", count - int(kept.sum()), count)
     if dilation_mm > 0:
         _dilate(mask, scipy.ndimage.find_objects(labels), kept, box, spacing_mm, dilation_mm)
-        mask &= voxels_hu >= LOWEST_IMAGE_VALUE_HU
+        mask &= voxels_hu >= LOWEST_12_BIT_HU
     return mask
 
 
@@ -192,8 +191,8 @@ def _dilate(mask, found_boxes, kept, box, spacing_mm, dilation_mm) -> None:
 
 def _nothing_found(voxels_hu: numpy.ndarray, threshold_hu: float) -> NoMetalError:
     advice = "lower the threshold or give a mask"
-    if threshold_hu > TWELVE_BIT_MAXIMUM_HU:
-        advice = f"12-bit scanners stop at {TWELVE_BIT_MAXIMUM_HU} HU, so use 3000 HU at most, or give a mask"
+    if threshold_hu > HIGHEST_12_BIT_HU:
+        advice = f"12-bit scanners stop at {HIGHEST_12_BIT_HU:g} HU, so use 3000 HU at most, or give a mask"
     return NoMetalError(
         f"No metal found: no voxel reaches {threshold_hu:g} HU, the maximum is {voxels_hu.max():g} HU; {advice}."
     )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy
 
+from .scale import BODY_ABOVE_HU, LOWEST_12_BIT_HU
+
 FEWEST_CLIPPED_VOXELS = 10
 LOWEST_CLIPPED_HU = 2500  # a cut-off below this would be a window that someone applied
-LOWEST_MEASURED_HU = -1024
-AIR_BELOW_HU = -500
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class VoxelFacts:
 
     @property
     def has_padding(self) -> bool:
-        return self.lowest < LOWEST_MEASURED_HU
+        return self.lowest < LOWEST_12_BIT_HU
 
     @property
     def has_air(self) -> bool:
         """Whether any voxel is near air, as in every CT scan of a body."""
-        return self.lowest < AIR_BELOW_HU
+        return self.lowest < BODY_ABOVE_HU
 
     @property
     def was_filled_with_zeros(self) -> bool:

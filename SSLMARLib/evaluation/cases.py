@@ -14,7 +14,7 @@ import numpy
 
 from ..ct.attenuation import attenuation_to_hu
 from ..errors import InputError
-from .packages import import_extra
+from ..optional_imports import import_optional
 
 BENCHMARK_SHAPE = (416, 416)
 BENCHMARK_SINOGRAM_SHAPE = (640, 641)
@@ -170,7 +170,7 @@ def read_benchmark_masks(path) -> numpy.ndarray:
     They are resized as the benchmark was made: Pillow's bilinear filter on the uint8 array, then rounded. Their axes
     are those of the benchmark's images.
     """
-    Image = import_extra("PIL.Image", "Pillow", "to resize the metal masks")
+    Image = import_optional("PIL.Image")
     try:
         with numpy.load(path, allow_pickle=False) as archive:
             stored = next((archive[name] for name in archive.files if archive[name].ndim == 3), None)
@@ -222,7 +222,7 @@ def _volume_groups(folder: Path) -> list[VolumeGroup]:
 
 
 def _read_hdf5(path: Path, shapes: dict[str, tuple[int, int]]) -> dict[str, numpy.ndarray]:
-    h5py = import_extra("h5py", "h5py", "to read the benchmark")
+    h5py = import_optional("h5py")
     try:
         with h5py.File(path) as file:
             arrays = {name: numpy.asarray(file[name], dtype=numpy.float32) for name in shapes if name in file}

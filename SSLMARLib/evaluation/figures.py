@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy
 
+from ..atomic_files import write_complete
 from ..errors import InputError
-from ..files import write_complete
-from .packages import import_extra
+from ..optional_imports import import_optional
 
 DEFAULT_WINDOW_HU = (-200.0, 200.0)  # the paper's figure 3
 DIFFERENCE_WINDOW_HU = (-200.0, 200.0)
@@ -51,7 +51,7 @@ def displayed(image, direction=None) -> numpy.ndarray:
 
 def _new_figure(columns: int, rows: int):
     backend, figures = (
-        import_extra(module, "matplotlib", "for figures", extra="figures")
+        import_optional(module)
         for module in ("matplotlib.backends.backend_agg", "matplotlib.figure")
     )
     figure = figures.Figure(
@@ -81,7 +81,7 @@ def _window_text(window_hu) -> str:
 
 def check_figures_possible(path=None) -> None:
     """Say before any work whether a figure could be drawn under this name. Raises MissingPackageError, InputError."""
-    import_extra("matplotlib", "matplotlib", "for figures", extra="figures")
+    import_optional("matplotlib")
     if path is not None and Path(path).suffix.lower() != ".png":
         raise InputError(f"The figure {path} has no name that ends in .png: give it one.")
 

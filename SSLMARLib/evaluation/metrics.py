@@ -10,12 +10,11 @@ import math
 
 import numpy
 
-from ..ct.attenuation import AIR_HU
+from ..ct.scale import AIR_HU, BODY_ABOVE_HU
 from ..errors import InputError
-from .packages import import_extra
+from ..optional_imports import import_optional
 
 NEAR_METAL_PIXELS = 20
-LUNG_OR_AIR_BELOW_HU = -500.0
 SOFT_TISSUE_HU = (-150.0, 150.0)
 BONE_ABOVE_HU = 300.0
 
@@ -57,7 +56,7 @@ def ssim(image_hu, reference_hu, metal_mask=None) -> float:
     data range max - min of the reference so treated. (HU + 1000 is attenuation up to a factor, which SSIM does not
     see.)
     """
-    skimage_metrics = import_extra("skimage.metrics", "scikit-image", "for SSIM")
+    skimage_metrics = import_optional("skimage.metrics")
     image, reference, metal = _checked(image_hu, reference_hu, metal_mask)
     image, reference = (numpy.where(metal, 0.0, values - AIR_HU) for values in (image, reference))
     data_range = reference.max() - reference.min()
@@ -99,7 +98,7 @@ def reference_regions(
         "near_metal": distance_to_metal(metal) <= near_metal_pixels,
         "soft_tissue": (reference >= low) & (reference <= high),
         "bone": reference > BONE_ABOVE_HU,
-        "lung_or_air": reference < LUNG_OR_AIR_BELOW_HU,
+        "lung_or_air": reference < BODY_ABOVE_HU,
     }
     return {name: region & ~metal for name, region in regions.items()}
 

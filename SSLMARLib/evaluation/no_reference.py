@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy
 
+from ..ct.scale import BODY_ABOVE_HU
 from ..errors import InputError
 from .metrics import distance_to_metal
 
 EDGE_OF_METAL_MM = 2.0
 NEAR_METAL_MM = 30.0
 FAR_FROM_METAL_MM = 60.0
-BODY_ABOVE_HU = -500.0
 BODY_MEDIAN_PIXELS = 9
 LIMITS_HU = (-300.0, 300.0)
 STREAK_SCALE_MM = 3.0

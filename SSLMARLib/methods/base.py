@@ -69,7 +69,7 @@ class Method(ABC):
     packages: what it needs beyond PyTorch and what every method needs, as named in the panel's requirements.txt.
     slices_per_batch: such as {"cpu": 1}: by device, how many slices it corrects at once, where the usual number is too slow. A run
         can be cancelled between batches only, and should end within two seconds then.
-    small_change_hu, small_change_pixels: below which strength a change is taken out again; see `correction.without_small_changes`.
+    small_change_hu, small_change_pixels: below which strength a change is taken out again; see `filters.without_small_changes`.
     """
 
     name: ClassVar[str]

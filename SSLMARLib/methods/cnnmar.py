@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..ct.attenuation import WATER_ATTENUATION_PER_CM, hu_to_attenuation
+from ..ct.attenuation import hu_to_attenuation
+from ..ct.scale import WATER_ATTENUATION_PER_CM
 from .base import MetalAffectedScan
 from .learned import LearnedMethod
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from ..ct.scale import WATER_ATTENUATION_PER_CM
+
+METAL_EDGE_PIXELS = 2  # of the projector's grid: see metal_edge_weight
+
 
 def gaussian_smoothing(image: torch.Tensor, sigma_pixels: float) -> torch.Tensor:
     """Gaussian filter of (slices, rows, columns), edges replicated; the kernel is cut at 3 sigma."""
@@ -21,3 +25,26 @@ def dilated(mask: torch.Tensor, pixels: int) -> torch.Tensor:
     width, values = 2 * pixels + 1, mask[:, None].to(torch.float32)
     along_rows = torch.nn.functional.max_pool2d(values, (1, width), stride=1, padding=(0, pixels))
     return torch.nn.functional.max_pool2d(along_rows, (width, 1), stride=1, padding=(pixels, 0))[:, 0] > 0
+
+
+def metal_edge_weight(metal_mask: torch.Tensor) -> torch.Tensor:
+    """How far the reconstruction alone counts, not the slice plus the difference: 1 on metal and within METAL_EDGE_PIXELS of it, falling to
+    0 beyond. Both (slices, rows, columns) on the projector's grid, the mask boolean.
+
+    The slice's metal has sharper edges than any reconstruction on the grid, so that the difference leaves a rim of metal there.
+    """
+    wider = dilated(metal_mask, METAL_EDGE_PIXELS)[:, None].float()
+    return torch.nn.functional.avg_pool2d(wider, 3, stride=1, padding=1, count_include_pad=False)[:, 0]
+
+
+def without_small_changes(difference: torch.Tensor, small_change_hu: float, small_change_pixels: float) -> torch.Tensor:
+    """A correction with its part below the noise taken out, as a Wiener filter would; both (slices, rows, columns) in 1/cm.
+
+    Where its root mean square v within small_change_pixels (sigma of a Gaussian, on the projector's grid) is far below small_change_hu,
+    the slice stays as it is: a filled trace spreads faint rays over the whole body, which cure nothing. The factor is
+    v^2 / (v^2 + small_change_hu^2).
+    Simulated development slices come nearer to their truth with it, by every method.
+    """
+    mean_square = gaussian_smoothing(difference.square(), small_change_pixels)
+    small = small_change_hu / 1000 * WATER_ATTENUATION_PER_CM
+    return difference * mean_square / (mean_square + small**2)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..ct.attenuation import WATER_ATTENUATION_PER_CM, hu_to_attenuation
+from ..ct.attenuation import hu_to_attenuation
+from ..ct.scale import BODY_ABOVE_HU, WATER_ATTENUATION_PER_CM
 from .base import MetalAffectedScan, Method
 
 if TYPE_CHECKING:
     import torch
 
-AIR_BELOW_HU = -500.0
 BONE_ABOVE_HU = 300.0
 SMOOTHING_PIXELS = 1.5
 
@@ -42,6 +42,6 @@ def tissue_prior(image: torch.Tensor, metal_mask: torch.Tensor) -> torch.Tensor:
 
     smoothed = gaussian_smoothing(image, SMOOTHING_PIXELS)
     prior = torch.full_like(image, WATER_ATTENUATION_PER_CM)
-    prior = torch.where(smoothed < hu_to_attenuation(AIR_BELOW_HU), 0.0, prior)
+    prior = torch.where(smoothed < hu_to_attenuation(BODY_ABOVE_HU), 0.0, prior)
     prior = torch.where(smoothed > hu_to_attenuation(BONE_ABOVE_HU), image, prior)
     return torch.where(metal_mask, WATER_ATTENUATION_PER_CM, prior)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..ct.attenuation import WATER_ATTENUATION_PER_CM
+from ..ct.scale import WATER_ATTENUATION_PER_CM
 from ..errors import InputError
 from ..networks.sslmar import SSLMARNetwork
 from ..sinogram.metal_subtraction import metal_subtracted_sinogram, outline_projections
@@ -42,7 +42,7 @@ class Restoration:
         return self.refined_images[-1] if self.refined_images else self.completed_image
 
 
-def restore(
+def run_networks(
     network: SSLMARNetwork,
     scan: MetalAffectedScan,
     constants: SSLMARConstants,
@@ -136,7 +136,7 @@ def metal_subtraction(
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """A function from a reference sinogram (slices, views, bins) to the measured image: FBP of `metal_subtracted_sinogram`, (slices,
     rows, columns) in 1/cm, through which no gradient goes. What all references share is computed here. trust_per_cm: see there;
-    data_in_trace: see `restore`.
+    data_in_trace: see `run_networks`.
     """
     with torch.no_grad():
         sinogram, image = scan.sinogram, scan.uncorrected_image

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..ct.attenuation import WATER_ATTENUATION_PER_CM
 from ..ct.resampling import SliceGrid
+from ..ct.scale import WATER_ATTENUATION_PER_CM
 from ..networks.slice_network import GRID_PIXELS, SliceNet
 from ..networks.weights import load_network
 from .base import MetalAffectedScan

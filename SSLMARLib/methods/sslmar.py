@@ -61,11 +61,11 @@ class SSLMAR(LearnedMethod):
         """
         import torch
 
-        from .restoration import replaced_sinogram, restore
+        from .restoration import replaced_sinogram, run_networks
 
         network, constants = self.network(scan.sinogram.device), self.constants
         iterations = int(self.weights_description.get("iterations", 1)) if self.iterations is None else self.iterations
-        restoration = restore(network, scan, constants, iterations)
+        restoration = run_networks(network, scan, constants, iterations)
         if not iterations:
             return restoration.completed_sinogram
         image = torch.stack(restoration.refined_images).mean(dim=0)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..ct.attenuation import WATER_ATTENUATION_PER_CM
+from ..ct.scale import HUNDRED_HU_PER_CM, WATER_ATTENUATION_PER_CM
 
 INPUT_IMAGES = ("uncorrected", "beam hardening corrected", "linearly interpolated")
 LARGEST_INPUT = 2.0  # in units of water's attenuation; metal and its streaks are cut off here: above, only their place matters
-RESIDUAL_UNIT_PER_CM = 0.0192  # 100 HU: what the last convolution's outputs of about 1 mean
+RESIDUAL_UNIT_PER_CM = HUNDRED_HU_PER_CM  # what the last convolution's outputs of about 1 mean
 
 
 class CNNMARNetwork(nn.Module):

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from ..ct.attenuation import WATER_ATTENUATION_PER_CM
+from ..ct.scale import HUNDRED_HU_PER_CM, WATER_ATTENUATION_PER_CM
 from ..errors import InputError
 from .unet import UNet
 
 FURTHER_INPUTS = ("nmar", "measured", "metal")  # NMAR's image; the image of `metal_subtracted_sinogram`; the mask, 0 or 1
 LARGEST_INPUT = 2.0  # in units of water's attenuation; what is denser is cut off, as only its place matters
 DIFFERENCE_GAIN = 5.0  # images beside the first come in as differences to it, so much larger
-RESIDUAL_UNIT_PER_CM = 0.0192  # 100 HU: what an output of 1 means
+RESIDUAL_UNIT_PER_CM = HUNDRED_HU_PER_CM  # what an output of 1 means
 
 
 class ImgNet(nn.Module):

@@ -9,8 +9,9 @@ import hashlib
 import json
 from pathlib import Path
 
-from ..errors import InputError, MissingPackageError
-from ..files import write_complete, write_text
+from ..atomic_files import write_complete, write_text
+from ..errors import InputError
+from ..optional_imports import import_optional
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 
@@ -31,11 +32,7 @@ def load_weights(name_or_path: str | Path, pinned_sha256: str | None = None):
     pinned_sha256: the only content that is taken; None for any that its description fits. Raises InputError for weights that are
     missing, were cut off or altered (their SHA-256 differs), hold NaN or infinity, or are not a safetensors file.
     """
-    try:
-        import safetensors
-        from safetensors.torch import load
-    except ImportError as error:
-        raise MissingPackageError("safetensors is not installed: install it with `pip install safetensors`.") from error
+    safetensors, load = import_optional("safetensors"), import_optional("safetensors.torch").load
     path = weights_path(name_or_path)
     description = load_description(path)
     content = path.read_bytes()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy
 
-from ..errors import MissingPackageError
+from ..optional_imports import import_optional
 from .materials import MATERIALS
 from .physics import LOWEST_ENERGY_KEV, TABLES
 
@@ -26,11 +26,7 @@ HIGHEST_ENERGY_KEV = 140
 
 def make_tables(path: Path) -> None:
     """Compute all tables and write them to a NumPy archive without pickles."""
-    try:
-        import spekpy
-        import xraylib
-    except ImportError as error:
-        raise MissingPackageError(f"{error.name} is not installed: `pip install 'sslmar[physics]'` makes these tables possible.") from error
+    spekpy, xraylib = import_optional("spekpy"), import_optional("xraylib")
     energies_kev = numpy.arange(LOWEST_ENERGY_KEV, HIGHEST_ENERGY_KEV + 1)
     spectra = numpy.zeros((len(TUBE_VOLTAGES_KV), len(energies_kev)))
     for row, tube_voltage_kv in zip(spectra, TUBE_VOLTAGES_KV, strict=True):

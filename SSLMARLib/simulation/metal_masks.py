@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy
 
+from ..ct.scale import BODY_ABOVE_HU
 from ..ct.volume import CTVolume
 from ..errors import InputError
 from .implants import IMPLANT_KINDS, Implant, draw_implant
 from .shapes import BodyFrame
 
-BODY_ABOVE_HU = -500.0
 SMALLEST_METAL_PIXELS = 16
 LARGEST_METAL_PIXELS = 5000
 IMPLANT_WEIGHTS = {"hip": 3, "spine": 3, "dental": 3, "coil": 2, "clip": 2, "wire": 1, "plate": 2, "pacemaker": 1}

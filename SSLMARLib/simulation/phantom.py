@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy
 
+from ..ct.scale import HIGHEST_12_BIT_HU, LOWEST_12_BIT_HU
 from ..ct.volume import CTVolume
 from ..errors import InputError
 from .implants import Implant
@@ -54,7 +55,7 @@ def body_phantom(kind: str = "pelvis", slices: int = 9, size: int = 400, seed: i
     heights_mm = (numpy.arange(slices) - (slices - 1) / 2) * slice_mm
     voxels = numpy.stack([_paint(parts, z, axis_mm, pixel_mm) for z in heights_mm])
     voxels += _texture(voxels, generator)
-    voxels = numpy.rint(voxels.clip(-1024, 3071)).astype(numpy.int16)
+    voxels = numpy.rint(voxels.clip(LOWEST_12_BIT_HU, HIGHEST_12_BIT_HU)).astype(numpy.int16)
     half_mm = axis_mm[-1]
     origin_mm = (-half_mm, -half_mm, float(heights_mm[0]))
     return CTVolume(voxels, (slice_mm, pixel_mm, pixel_mm), origin_mm=origin_mm)

@@ -14,14 +14,14 @@ from dataclasses import replace
 
 import numpy
 
-from ..correction import check_mask, check_spacing, check_volume
 from ..ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
+from ..ct.checks import check_mask, check_spacing, check_volume
 from ..ct.padding import padding_mask
+from ..ct.scale import HIGHEST_12_BIT_HU, LOWEST_12_BIT_HU
 from ..device import choose_device, to_array, to_tensor
-from ..errors import Cancelled, InputError, import_torch
+from ..errors import Cancelled, InputError
+from ..optional_imports import import_optional
 
-HIGHEST_12_BIT_HU = 3071.0
-LOWEST_12_BIT_HU = -1024.0
 DEFAULT_KERNEL_FWHM_MM = 1.0  # the blur of a scanner's soft-tissue kernel; the bare ramp gives the metal too sharp a noise
 SLICES_PER_BATCH = 8
 SMALLEST_COVER = 0.05  # of a pixel; below is the ringing of the resampling, not metal
@@ -52,7 +52,7 @@ def simulate_metal(
 
     Slices without metal and padding come back to the bit. Raises InputError for data that cannot be used; Cancelled.
     """
-    torch = import_torch()
+    torch = import_optional("torch")
     from ..ct.resampling import SliceGrid
     from ..tomography.projector import get_projector
     from .scan import ScanProtocol, simulate_scan

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy
 import slicer
 
+from ..ct.scale import HIGHEST_HU
 from ..ct.voxel_facts import VoxelFacts, voxel_facts
 from ..errors import MARError
 from .dicom import dicomValue
@@ -16,7 +17,6 @@ from .i18n import _
 from .nodes import AID, ATTRIBUTE_PREFIX, arrayFromImage, ijkToRas
 from .volumes import checkInputVolume
 
-HIGHEST_HU = 1e6
 THICK_SLICES_MM = 5.0
 AXIAL_WITHIN_DEGREES = 1.0
 LARGEST_GANTRY_TILT_DEGREES = 31.0

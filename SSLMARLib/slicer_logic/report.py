@@ -8,8 +8,8 @@ import json
 
 import vtk
 
+from ..atomic_files import write_text
 from ..errors import InputError
-from ..files import write_text
 from ..methods import is_weights
 from .correction import methodTitle
 from .i18n import _

@@ -11,24 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy
 
-from ..errors import InputError, MissingPackageError
+from ..errors import InputError
+from ..optional_imports import import_optional
 
 BENCHMARK_IMAGE_SHAPE = (416, 416)
 BENCHMARK_PIXEL_SIZE_CM = 512 / 416 * 0.03
 BENCHMARK_RADIUS_PIXELS = 1075
-
-
-def import_odl():
-    """Return (odl, odl.applications.tomo), or say in one sentence how to install ODL."""
-    try:
-        import odl
-        from odl.applications import tomo
-    except ImportError as error:
-        raise MissingPackageError(
-            f"ODL 1.0 or later is needed for the scan geometry and could not be imported ({error}): "
-            "install it with `pip install 'odl>=1.0'`."
-        ) from error
-    return odl, tomo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +91,7 @@ class FanBeamGeometry:
 
     def odl_geometry(self):
         """The same geometry as an `odl.applications.tomo.FanBeamGeometry`."""
-        odl, tomo = import_odl()
+        odl, tomo = import_optional("odl"), import_optional("odl.applications.tomo")
         half_width_cm = self.detector_width_cm / 2
         return tomo.FanBeamGeometry(
             odl.uniform_partition(0, 2 * numpy.pi, self.views),
@@ -114,7 +102,7 @@ class FanBeamGeometry:
 
     def odl_image_space(self, dtype: str = "float32"):
         """The space of images (1/cm) as an ODL discretized space, axis 0 x and axis 1 y."""
-        odl, _ = import_odl()
+        odl = import_optional("odl")
         half_extent_cm = [n * self.pixel_size_cm / 2 for n in self.image_shape]
         return odl.uniform_discr([-h for h in half_extent_cm], half_extent_cm, list(self.image_shape), dtype=dtype)
 
@@ -124,7 +112,7 @@ class FanBeamGeometry:
 
         Raises InputError for what is not a full turn of a flat-detector fan beam centered on square pixels.
         """
-        _, tomo = import_odl()
+        tomo = import_optional("odl.applications.tomo")
         if not isinstance(geometry, tomo.FanBeamGeometry) or geometry.det_curvature_radius is not None:
             raise InputError(
                 f"SSLMAR's projector knows the 2D fan beam with a flat detector only, not {type(geometry).__name__}"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy
 import torch
 
-from .geometry import FanBeamGeometry, import_odl
+from ..optional_imports import import_optional
+from .geometry import FanBeamGeometry
 from .projector import FanBeamProjector
 
 ENGINE_NAME = "sslmar"
@@ -58,7 +59,7 @@ def _weight(space) -> float:
 
 def register_odl_engine() -> str:
     """Make `impl="sslmar"` known to ODL's `RayTransform`; where no other engine is installed it is the default. Returns the name."""
-    import_odl()
+    import_optional("odl.applications.tomo")
     from odl.applications.tomo.operators.ray_trafo import RAY_TRAFO_IMPLS
 
     if ENGINE_NAME not in RAY_TRAFO_IMPLS:

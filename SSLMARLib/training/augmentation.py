@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy
 
+from ..ct.scale import AIR_HU
+
 LARGEST_ANGLE_DEGREES = 20.0
 SCALES = (0.75, 1.1)
 LARGEST_SHIFT = 0.04  # of the slice's side
-AIR_HU = -1000.0
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import torch
 
+from ..atomic_files import write_complete
 from ..errors import InputError
-from ..files import write_complete
 
 NAME = "checkpoint.safetensors"
 LOCK_NAME = "training.lock"
 
 
 @contextmanager
-def alone_in(folder: str | Path) -> Iterator[None]:
+def output_lock(folder: str | Path) -> Iterator[None]:
     """A training's own time in its output folder; it ends with the process, as far as the file system has locks.
 
     Raises InputError where another training is at work there, and where the folder cannot be locked.

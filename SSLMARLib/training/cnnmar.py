@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy
 import torch
 
-from ..ct.attenuation import WATER_ATTENUATION_PER_CM, attenuation_difference_to_hu, hu_to_attenuation
+from ..ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
+from ..ct.scale import WATER_ATTENUATION_PER_CM
 from ..errors import InputError
 from ..methods.base import MetalAffectedScan
 from ..methods.cnnmar import CNNMAR, network_images, tissue_processing

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy
 
-from ..files import write_complete
+from ..atomic_files import write_complete
 from .configuration import TrainingConfiguration
 
 logger = logging.getLogger(__name__)

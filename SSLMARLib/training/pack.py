@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy
 
+from ..atomic_files import refuse_existing, write_complete
 from ..errors import InputError, MARError
-from ..files import refuse_existing, write_complete
 from .slices import metal_free_scans
 
 BYTES_BESIDE_SLICES = 1 << 16  # of a file: names of patients, headers

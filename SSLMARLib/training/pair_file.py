@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy
 import torch
 
+from ..atomic_files import write_text
 from ..errors import Cancelled
-from ..files import write_text
 
 RECIPE = 3  # to be raised where what is drawn for a pair, or computed from it, changes: pairs of another recipe are made again
 

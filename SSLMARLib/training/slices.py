@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy
 
 from ..ct.resampling import SliceGrid
+from ..ct.scale import BODY_ABOVE_HU
 from ..device import to_array, to_tensor
 from ..errors import InputError
 
@@ -105,7 +106,7 @@ def metal_free_scans(folder: str | Path, leave_out=()) -> Iterator[MetalFreeScan
         voxels_hu, spacing_mm, names = _read(source)
         _refuse_held_out(source, names)
         usable = (voxels_hu > METAL_HU).sum(axis=(1, 2)) <= MOST_METAL_PIXELS
-        usable &= (voxels_hu > -500).mean(axis=(1, 2)) >= SMALLEST_BODY_SHARE
+        usable &= (voxels_hu > BODY_ABOVE_HU).mean(axis=(1, 2)) >= SMALLEST_BODY_SHARE
         if not usable.any():
             logger.warning("%s has no usable slice (metal-free, with a body).", source.name)
             continue

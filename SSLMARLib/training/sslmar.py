@@ -12,17 +12,17 @@ from ..ct.attenuation import attenuation_difference_to_hu, attenuation_to_hu
 from ..device import to_array
 from ..errors import InputError
 from ..methods.base import MetalAffectedScan
-from ..methods.restoration import Restoration, corrected_sinogram, restore
+from ..methods.restoration import Restoration, corrected_sinogram, run_networks
 from ..methods.sslmar import SSLMAR
 from ..networks.sslmar import SSLMARNetwork
 from ..sinogram.trace import metal_trace
 from ..tomography.projector import get_projector
 from .configuration import TrainingConfiguration
+from .data_errors import DataErrors, draw_measured_share, spoiled
 from .distributed import process_device, processes, rank
 from .losses import LossWeights, completion_loss, consistency_loss, end_to_end_loss, refinement_loss
 from .metal_pairs import BatchesInOrder, MetalPairs
 from .slices import read_metal_free_slices
-from .spoiling import DataErrors, draw_measured_share, spoiled
 
 TRAINING, VALIDATION, SPOILING, SHARES = 1, 2, 3, 4  # parts of the seed
 
@@ -90,7 +90,7 @@ class SSLMARTask:
             data = self.data_in_trace(scan, (TRAINING, step, rank()))  # None without the input "measured", which share is for too
         generator = numpy.random.default_rng([self.configuration.seed, SHARES, step, rank()])
         share = draw_measured_share(generator, len(scan.trace)).to(self.device)
-        restoration = restore(self.network, scan, self.constants, self.iterations, data, share)
+        restoration = run_networks(self.network, scan, self.constants, self.iterations, data, share)
         self.terms = self._terms(restoration, scan, reference)
         weighted = [getattr(self.loss_weights, name) * value for name, value in self.terms.items()]
         self.terms = {name: value.detach() for name, value in self.terms.items()}
@@ -156,7 +156,7 @@ class SSLMARTask:
         data = self.data_in_trace(scan, (VALIDATION, which.start))
         autocast, self.network.autocast = self.network.autocast, None
         share = torch.ones(len(scan.trace), device=self.device)
-        restoration = restore(self.network, scan, self.constants, self.iterations, data, share)
+        restoration = run_networks(self.network, scan, self.constants, self.iterations, data, share)
         self.network.autocast = autocast
         return scan, {
             "interpolated": scan.interpolated_image,

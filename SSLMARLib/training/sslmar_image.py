@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy
 import torch
 
-from ..ct.attenuation import WATER_ATTENUATION_PER_CM
+from ..ct.scale import WATER_ATTENUATION_PER_CM
 from ..errors import InputError
 from ..methods.nmar import NMAR
 from ..methods.restoration import metal_subtraction
 from .configuration import TrainingConfiguration
+from .data_errors import draw_measured_share
 from .pair_file import draw_patches, make_pairs
-from .spoiling import draw_measured_share
 from .sslmar import SPOILING, TRAINING, SSLMARTask
 
 CHANNELS = 5  # of a pair, float16 in 1/cm: LI, NMAR, measured, reference, metal mask

@@ -13,8 +13,8 @@ from typing import Protocol
 import torch
 
 from .._version import __version__
+from ..atomic_files import write_text
 from ..errors import Cancelled, InputError
-from ..files import write_text
 from ..methods import Method, get_method
 from ..methods.learned import LearnedMethod
 from ..networks.weights import save_weights
@@ -62,7 +62,7 @@ def train(
     gone on from comes first.
 
     Where torchrun started several processes they average their gradients; the first one validates and writes, into a folder that
-    all of them see. No other training may write there (see `checkpoints.alone_in`, which the command takes).
+    all of them see. No other training may write there (see `checkpoints.output_lock`, which the command takes).
     """
     output = Path(configuration.output)
     output.mkdir(parents=True, exist_ok=True)

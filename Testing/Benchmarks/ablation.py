@@ -21,7 +21,7 @@ from SSLMARLib.ct.resampling import SliceGrid
 from SSLMARLib.device import to_array, to_tensor
 from SSLMARLib.evaluation.metrics import rmse_hu, ssim
 from SSLMARLib.methods.base import MetalAffectedScan
-from SSLMARLib.methods.restoration import corrected_sinogram, restore
+from SSLMARLib.methods.restoration import corrected_sinogram, run_networks
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.simulation.scan import ScanProtocol, simulate_scan
 from SSLMARLib.tomography.projector import get_projector
@@ -94,7 +94,7 @@ def main() -> None:
         for scan, reference_hu in simulated_scans(get_projector("cpu"), arguments.every):
             images = {"LI": scan.interpolated_image}
             for title, name, iterations, image_of_imgnet in ROWS:
-                restoration = restore(methods[name].network("cpu"), scan, methods[name].constants, iterations)
+                restoration = run_networks(methods[name].network("cpu"), scan, methods[name].constants, iterations)
                 images[title] = restoration.prior_image if image_of_imgnet else scan.projector.fbp(corrected_sinogram(restoration, scan))
             metal = to_array(scan.metal_mask)[0]
             for title, image in images.items():

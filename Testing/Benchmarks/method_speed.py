@@ -16,8 +16,8 @@ import time
 import torch
 
 from SSLMARLib.correction import reduce_metal_artifacts
-from SSLMARLib.evaluation.timing import peak_memory_mb, volume_to_time
 from SSLMARLib.methods import DEFAULT_METHOD, available_methods
+from SSLMARLib.timing import peak_memory_mb, volume_to_time
 
 RUNS = 3
 LARGEST_SECONDS, LARGEST_GB = {"cpu": 1.5, "cuda": 0.05}, 4.0

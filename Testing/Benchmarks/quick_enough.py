@@ -14,9 +14,9 @@ import time
 import numpy
 
 from SSLMARLib.correction import reduce_metal_artifacts
-from SSLMARLib.evaluation.timing import volume_to_time
 from SSLMARLib.methods import available_methods
 from SSLMARLib.simulation.metal_masks import random_metal_mask
+from SSLMARLib.timing import volume_to_time
 
 MASKS, SECONDS_A_MASK, SECONDS_A_PREVIEW = 60, 0.010, 5.0
 

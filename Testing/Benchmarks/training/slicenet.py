@@ -18,10 +18,10 @@ import numpy
 import torch
 from scipy.ndimage import zoom
 
-from SSLMARLib.correction import metal_edge_weight, without_small_changes
 from SSLMARLib.ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
 from SSLMARLib.ct.resampling import SliceGrid
 from SSLMARLib.methods.base import MetalAffectedScan
+from SSLMARLib.methods.filters import metal_edge_weight, without_small_changes
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.networks.imgnet import RESIDUAL_UNIT_PER_CM
 from SSLMARLib.networks.slice_network import GRID_PIXELS, SliceNet

@@ -47,7 +47,7 @@ def test_demo_of_own_weights(tmp_path, capsys, own_weights, monkeypatch):
 @pytest.mark.parametrize("what, names", [("projector", {"project", "backproject", "fbp"}), ("simulation", {"simulate"})])
 def test_bench(tmp_path, capsys, monkeypatch, what, names):
     pytest.importorskip("astra", reason="astra-toolbox is not installed, so the comparison did NOT run")
-    from SSLMARLib.evaluation import timing
+    from SSLMARLib import timing
 
     monkeypatch.setattr(timing, "REPEATS", 2)
     monkeypatch.setattr(timing, "BATCHES", (1, 2))
@@ -61,7 +61,7 @@ def test_bench(tmp_path, capsys, monkeypatch, what, names):
 
 
 def test_bench_without_a_baseline_says_so(tmp_path, capsys, monkeypatch):
-    from SSLMARLib.evaluation import timing
+    from SSLMARLib import timing
 
     monkeypatch.setattr(timing, "REPEATS", 2)
     monkeypatch.setattr(timing, "_baseline", lambda geometry: (None, "ASTRA is not installed."))

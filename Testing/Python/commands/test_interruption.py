@@ -45,10 +45,10 @@ from SSLMARLib.commands import correct
 report = correction.CorrectionReport("li", 4, 2, 9, 1.0, 2000.0, 1.0, 9.0, 0.1, "cpu", 8)
 correct.reduce_metal_artifacts = lambda volume, *_, **__: correction.CorrectionResult(volume, volume > 2000, report)
 def write(path, function, *arguments):
-    with files.unfinished_beside(path) as temporary:
+    with atomic_files.unfinished_beside(path) as temporary:
         temporary.write_bytes(b"half a report")
         stop_here()
-files.write_complete = write""",
+atomic_files.write_complete = write""",
 }
 
 

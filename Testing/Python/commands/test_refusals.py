@@ -270,7 +270,7 @@ def test_a_missing_package_is_named_before_the_work(refusal, scan, tmp_path, mon
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "matplotlib", None)
         patch.setattr(reading_writing, "read_volume", None)
-        assert "matplotlib is needed for figures" in refusal("correct", scan, tmp_path / "o.nrrd", "--figure", tmp_path / "f.png")
+        assert "matplotlib is not installed" in refusal("correct", scan, tmp_path / "o.nrrd", "--figure", tmp_path / "f.png")
     monkeypatch.setitem(sys.modules, "torch", None)
     assert "pip install torch" in refusal("correct", scan, tmp_path / "o.nrrd")
 

@@ -9,9 +9,10 @@ import pytest
 
 import SSLMARLib
 from SSLMARLib import correction
-from SSLMARLib.ct.attenuation import WATER_ATTENUATION_PER_CM
+from SSLMARLib.ct.scale import WATER_ATTENUATION_PER_CM
 from SSLMARLib.errors import Cancelled, InputError
 from SSLMARLib.evaluation.no_reference import measuring_regions, streak_amplitude_hu
+from SSLMARLib.methods import filters
 
 SPACING_MM = (3.0, 3.0, 3.0)
 
@@ -250,7 +251,7 @@ def test_no_rim_of_metal_stays_around_it(make_scan, monkeypatch):
         return float(numpy.sqrt(((result - truth)[0][rim] ** 2).mean()))
 
     blended = error_of_the_rim_hu()
-    monkeypatch.setattr(correction, "metal_edge_weight", lambda metal_mask: torch.zeros(metal_mask.shape))
+    monkeypatch.setattr(filters, "metal_edge_weight", lambda metal_mask: torch.zeros(metal_mask.shape))
     assert blended < 0.5 * error_of_the_rim_hu()
 
 
@@ -259,7 +260,7 @@ def test_the_reconstruction_counts_alone_on_metal_and_fades():
 
     mask = torch.zeros(1, 40, 40, dtype=torch.bool)
     mask[0, 18:22, 18:22] = True
-    weight = correction.metal_edge_weight(mask)[0]
+    weight = filters.metal_edge_weight(mask)[0]
     assert (weight[mask[0]] == 1).all() and weight[20, 23] > 0.6 and 0 < weight[20, 24] < 1 and weight[20, 26] == 0
 
 
@@ -271,7 +272,7 @@ def test_faint_changes_are_left_away_and_strong_ones_stay():
     noise = torch.randn(1, 200, 200, generator=generator)
     for size_hu, least, most in ((1.0, 0.0, 0.03), (8.0, 0.4, 0.6), (200.0, 0.99, 1.0)):
         change = noise * size_hu / 1000 * water
-        kept = correction.without_small_changes(change, 8.0, 10.0)
+        kept = filters.without_small_changes(change, 8.0, 10.0)
         share = (kept / change)[0, 40:-40, 40:-40]
         assert least <= float(share.min()) and float(share.max()) <= most
 
@@ -286,6 +287,6 @@ def test_body_far_from_metal_changes_less_and_comes_nearer_to_the_truth(make_sca
         return float(numpy.abs(result - volume)[0][far].mean()), float(numpy.sqrt(((result - truth)[0][far] ** 2).mean()))
 
     change, error = change_and_error_hu()
-    monkeypatch.setattr(correction, "without_small_changes", lambda difference, *_: difference)
+    monkeypatch.setattr(filters, "without_small_changes", lambda difference, *_: difference)
     whole_change, whole_error = change_and_error_hu()
     assert far.sum() > 1000 and change < 0.9 * whole_change and error <= whole_error

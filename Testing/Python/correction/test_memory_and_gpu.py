@@ -47,14 +47,14 @@ def fake_gpu(monkeypatch):
 
 
 def test_a_gpu_that_computes_is_trusted_and_tried_once(fake_gpu):
-    assert device.choose_device_and_say("auto") == ("cuda", "")
+    assert device.choose_device_with_reason("auto") == ("cuda", "")
     assert device.choose_device("cuda") == "cuda" and device.choose_device("auto") == "cuda"
     assert fake_gpu.probes == 1
     assert device.choose_device("cuda:1") == "cuda:1" and fake_gpu.probes == 2
 
 
 def test_the_cpu_is_never_probed(fake_gpu):
-    assert device.choose_device_and_say("cpu") == ("cpu", "") and fake_gpu.probes == 0
+    assert device.choose_device_with_reason("cpu") == ("cpu", "") and fake_gpu.probes == 0
 
 
 @pytest.mark.parametrize("operation", ["sparse product", "matrix product", "convolution"])
@@ -69,7 +69,7 @@ def test_the_cpu_is_never_probed(fake_gpu):
 )
 def test_a_gpu_that_computes_wrongly_is_not_trusted(fake_gpu, operation, spoil, caplog):
     fake_gpu.result = lambda name, values: spoil(values) if name == operation else values
-    chosen, sentence = device.choose_device_and_say("auto")
+    chosen, sentence = device.choose_device_with_reason("auto")
     assert chosen == "cpu" and f"wrong result ({operation})" in sentence and sentence.endswith(".")
     assert caplog.messages == [sentence]
     with pytest.raises(InputError, match="GPU was asked for .* wrong result"):
@@ -87,11 +87,11 @@ def test_a_gpu_that_computes_wrongly_is_not_trusted(fake_gpu, operation, spoil, 
 )
 def test_a_gpu_that_fails_is_not_trusted_and_tried_again_next_time(fake_gpu, error):
     fake_gpu.error = error
-    chosen, sentence = device.choose_device_and_say("auto")
+    chosen, sentence = device.choose_device_with_reason("auto")
     assert chosen == "cpu" and "\n" not in sentence
     assert (str(error).splitlines() or ["AssertionError"])[0].rstrip(".") in sentence
     fake_gpu.error = None
-    assert device.choose_device_and_say("auto") == ("cuda", "")
+    assert device.choose_device_with_reason("auto") == ("cuda", "")
 
 
 def test_short_floats_are_no_wrong_result(fake_gpu):

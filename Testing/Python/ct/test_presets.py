@@ -7,9 +7,8 @@ import pytest
 import scipy.ndimage
 
 from SSLMARLib import read_volume, segment_metal
-from SSLMARLib.ct.attenuation import WATER_ATTENUATION_PER_CM
 from SSLMARLib.ct.presets import METAL_MATERIALS_HU, PRESETS
-from SSLMARLib.ct.segmentation import TWELVE_BIT_MAXIMUM_HU
+from SSLMARLib.ct.scale import HIGHEST_12_BIT_HU, WATER_ATTENUATION_PER_CM
 
 
 def test_the_names_are_those_that_were_agreed():
@@ -22,10 +21,10 @@ def test_the_names_are_those_that_were_agreed():
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_each_preset_can_find_metal_in_a_twelve_bit_scan(preset):
-    assert 1500 < preset.threshold_hu <= 3000 < TWELVE_BIT_MAXIMUM_HU
+    assert 1500 < preset.threshold_hu <= 3000 < HIGHEST_12_BIT_HU
     assert preset.description.endswith(".")
     voxels = numpy.full((12, 40, 40), 40, numpy.int16)
-    voxels[4:8, 10:20, 10:20] = TWELVE_BIT_MAXIMUM_HU  # 400 mm3
+    voxels[4:8, 10:20, 10:20] = HIGHEST_12_BIT_HU  # 400 mm3
     found = segment_metal(
         voxels, (1.0, 1.0, 1.0), preset.threshold_hu, preset.smallest_component_mm3, preset.dilation_mm
     )

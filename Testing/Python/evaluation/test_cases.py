@@ -111,5 +111,5 @@ def test_broken_files_are_named(tmp_path, benchmark_folder):
 
 def test_missing_h5py_is_a_sentence(benchmark_folder, without_package):
     without_package("h5py")
-    with pytest.raises(MissingPackageError, match="h5py is needed"):
+    with pytest.raises(MissingPackageError, match="h5py is not installed"):
         find_groups(benchmark_folder)[0].load()

@@ -77,5 +77,5 @@ def test_no_global_state_of_matplotlib_is_touched(phantom_hu):
 
 def test_missing_matplotlib_is_a_sentence(phantom_hu, without_package):
     without_package("matplotlib")
-    with pytest.raises(MissingPackageError, match="matplotlib is needed for figures"):
+    with pytest.raises(MissingPackageError, match="matplotlib is not installed"):
         figure_before_after(phantom_hu, phantom_hu)

@@ -88,5 +88,5 @@ def test_what_cannot_be_compared_is_refused(phantom_hu):
 
 def test_missing_scikit_image_is_a_sentence(phantom_hu, without_package):
     without_package("skimage")
-    with pytest.raises(MissingPackageError, match="scikit-image is needed for SSIM"):
+    with pytest.raises(MissingPackageError, match="scikit-image is not installed"):
         ssim(phantom_hu, phantom_hu)

@@ -6,8 +6,8 @@ import numpy
 import pytest
 import torch
 
-from SSLMARLib.ct.attenuation import WATER_ATTENUATION_PER_CM
 from SSLMARLib.ct.resampling import SliceGrid
+from SSLMARLib.ct.scale import WATER_ATTENUATION_PER_CM
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.slice_finish import artifact_share
 from SSLMARLib.methods.sslmar import SSLMAR

@@ -8,7 +8,7 @@ import torch
 
 from SSLMARLib.errors import InputError
 from SSLMARLib.methods.base import MetalAffectedScan
-from SSLMARLib.methods.restoration import metal_subtraction, replaced_sinogram, restore, trusted_share
+from SSLMARLib.methods.restoration import metal_subtraction, replaced_sinogram, run_networks, trusted_share
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.networks.sslmar import SSLMARNetwork
 from SSLMARLib.networks.weights import load_network, save_weights
@@ -79,7 +79,7 @@ def test_the_iterations_are_the_weights_own_unless_asked_otherwise(weights, scan
 def test_nothing_inside_the_trace_is_read(scan):
     network = random_network(["nmar", "metal"])
     other = MetalAffectedScan(torch.where(scan.trace, 99.0, scan.sinogram), scan.trace, scan.metal_mask, scan.projector)
-    one_result, other_result = restore(network, scan, CONSTANTS, 2), restore(network, other, CONSTANTS, 2)
+    one_result, other_result = run_networks(network, scan, CONSTANTS, 2), run_networks(network, other, CONSTANTS, 2)
     assert torch.equal(one_result.completed_sinogram, other_result.completed_sinogram)
     assert torch.equal(one_result.prior_image, other_result.prior_image)
 
@@ -91,7 +91,7 @@ def test_measured_data_count_and_the_kind_of_metal_does_not(scan):
 
     def refined(sinogram, **options):
         other = MetalAffectedScan(sinogram, scan.trace, scan.metal_mask, scan.projector)
-        return restore(network, other, CONSTANTS, 2, measured_share=torch.ones(2), **options).refined_images
+        return run_networks(network, other, CONSTANTS, 2, measured_share=torch.ones(2), **options).refined_images
 
     result = refined(scan.sinogram)
     denser = refined(scan.sinogram + 3.0 * path_cm - 0.4 * path_cm**2)
@@ -124,7 +124,7 @@ def test_data_that_bring_streaks_back_are_not_trusted():
 
 def test_gradients_go_through_the_iterations_but_not_through_the_metal_subtraction(scan):
     network = random_network(["measured"]).requires_grad_(True)
-    first, second = restore(network, scan, CONSTANTS, 2, measured_share=torch.ones(2)).refined_images
+    first, second = run_networks(network, scan, CONSTANTS, 2, measured_share=torch.ones(2)).refined_images
     (through_both,) = torch.autograd.grad(second.square().sum(), first, retain_graph=True)
     assert float(through_both.abs().max()) > 0
     assert not metal_subtraction(scan, CONSTANTS.trust_per_cm)(scan.projector.project(first)).requires_grad
@@ -133,22 +133,22 @@ def test_gradients_go_through_the_iterations_but_not_through_the_metal_subtracti
 
 
 def test_untrained_networks_give_linear_interpolation(scan):
-    untrained = restore(SSLMARNetwork("small", TINY, TINY), scan, CONSTANTS)
+    untrained = run_networks(SSLMARNetwork("small", TINY, TINY), scan, CONSTANTS)
     assert torch.equal(untrained.completed_sinogram, scan.interpolated_sinogram)
     assert torch.equal(untrained.prior_image, scan.interpolated_image)
 
 
 def test_each_iteration_refines_what_the_former_one_replaced(scan):
     network = random_network()
-    restoration = restore(network, scan, CONSTANTS, 2)
+    restoration = run_networks(network, scan, CONSTANTS, 2)
     first, second = restoration.refined_images
     assert torch.equal(first, network.refine(scan.projector.fbp(restoration.completed_sinogram)))
     assert torch.equal(second, network.refine(scan.projector.fbp(replaced_sinogram(first, scan))))
     assert restoration.prior_image is second
-    alone = restore(network, scan, CONSTANTS, 0)
+    alone = run_networks(network, scan, CONSTANTS, 0)
     assert alone.refined_images == [] and alone.prior_image is alone.completed_image
     with pytest.raises(InputError, match="iterated -1 times"):
-        restore(network, scan, CONSTANTS, -1)
+        run_networks(network, scan, CONSTANTS, -1)
 
 
 def test_equation_8_is_exact(scan, small_projector):

@@ -9,7 +9,7 @@ import pickle
 import pytest
 import torch
 
-from SSLMARLib import files
+from SSLMARLib import atomic_files
 from SSLMARLib.errors import InputError
 from SSLMARLib.networks.cnnmar import CNNMARNetwork
 from SSLMARLib.networks.weights import load_network, load_weights, save_weights
@@ -124,7 +124,7 @@ def test_interrupted_writing_leaves_the_former_weights(path, network, monkeypatc
     def fail(*_):
         raise failure
 
-    monkeypatch.setattr(files.os, "replace", fail)
+    monkeypatch.setattr(atomic_files.os, "replace", fail)
     with pytest.raises(InputError if isinstance(failure, OSError) else KeyboardInterrupt):
         save_weights(path, {"a": torch.ones(2)}, {})
     assert {item.name: item.read_bytes() for item in path.parent.iterdir()} == before
@@ -132,7 +132,7 @@ def test_interrupted_writing_leaves_the_former_weights(path, network, monkeypatc
 
 
 def test_interrupted_between_the_two_files_they_do_not_pass_for_a_pair(path, monkeypatch):
-    replace, calls = files.os.replace, []
+    replace, calls = atomic_files.os.replace, []
 
     def fail_at_second(*names):
         calls.append(names)
@@ -140,7 +140,7 @@ def test_interrupted_between_the_two_files_they_do_not_pass_for_a_pair(path, mon
             raise KeyboardInterrupt
         replace(*names)
 
-    monkeypatch.setattr(files.os, "replace", fail_at_second)
+    monkeypatch.setattr(atomic_files.os, "replace", fail_at_second)
     with pytest.raises(KeyboardInterrupt):
         save_weights(path, {"a": torch.ones(2)}, {})
     assert sorted(item.name for item in path.parent.iterdir()) == ["tiny.json", "tiny.safetensors"]

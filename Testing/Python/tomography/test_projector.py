@@ -85,7 +85,7 @@ def test_symmetry_order(geometry, order):
 @pytest.mark.parametrize("changes", [{}, {"image_shape": (40, 56)}, {"views": 90}, {"views": 77, "bins": 80}])
 def test_projection_agrees_with_astra(changes):
     pytest.importorskip("astra", reason="astra-toolbox is not installed, so this comparison did NOT run")
-    from SSLMARLib.evaluation.timing import ODLAstraProjector
+    from SSLMARLib.timing import ODLAstraProjector
 
     options = {"image_shape": (48, 48), "views": 96, "bins": 91, "pixel_size_cm": 0.4} | changes
     geometry = FanBeamGeometry(**options)

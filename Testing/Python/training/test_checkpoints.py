@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from SSLMARLib import files
+from SSLMARLib import atomic_files
 from SSLMARLib.errors import InputError
 from SSLMARLib.networks.cnnmar import CNNMARNetwork
 from SSLMARLib.training.checkpoints import NAME, load_checkpoint, save_checkpoint
@@ -71,7 +71,7 @@ def test_no_checkpoint_is_none(tmp_path):
 def test_the_former_checkpoint_stays_when_writing_fails(saved, monkeypatch):
     folder, network, optimizer = saved
     before = (folder / NAME).read_bytes()
-    monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(atomic_files.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(InputError, match="No space left"):
         save_checkpoint(folder, 4, network, optimizer, {})
     assert [item.name for item in folder.iterdir()] == [NAME] and (folder / NAME).read_bytes() == before

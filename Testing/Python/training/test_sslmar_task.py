@@ -15,7 +15,7 @@ from SSLMARLib.methods import get_method
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.networks.weights import load_weights
-from SSLMARLib.training.checkpoints import alone_in
+from SSLMARLib.training.checkpoints import output_lock
 from SSLMARLib.training.sslmar import SSLMARTask
 from SSLMARLib.training.trainer import train
 
@@ -126,9 +126,9 @@ def test_a_resumed_training_knows_what_it_started_from(make_sslmar_configuration
 
 
 def test_two_trainings_in_one_folder_are_refused(tmp_path):
-    with alone_in(tmp_path), pytest.raises(InputError, match="Another training writes to"), alone_in(tmp_path):
+    with output_lock(tmp_path), pytest.raises(InputError, match="Another training writes to"), output_lock(tmp_path):
         pass
-    with alone_in(tmp_path):  # the first one is over
+    with output_lock(tmp_path):  # the first one is over
         pass
 
 

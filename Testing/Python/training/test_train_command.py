@@ -8,7 +8,7 @@ import pytest
 
 from SSLMARLib import cli
 from SSLMARLib.networks.weights import load_weights
-from SSLMARLib.training.checkpoints import alone_in
+from SSLMARLib.training.checkpoints import output_lock
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_checkpoint_is_not_overwritten_but_gone_on_from(sslmar_train, tmp_path
 
 
 def test_a_second_training_in_one_folder_is_refused(sslmar_train, tmp_path):
-    with alone_in(tmp_path / "run"):
+    with output_lock(tmp_path / "run"):
         status, _, error = sslmar_train()
         assert status == 2 and "Another training writes to" in sentence(error)
     assert sslmar_train()[0] == 0

@@ -8,7 +8,7 @@ import numpy
 import pytest
 import torch
 
-from SSLMARLib.training.spoiling import LARGEST_NOISE, DataErrors, spoiled
+from SSLMARLib.training.data_errors import LARGEST_NOISE, DataErrors, spoiled
 
 SHAPE = (96, 97)
 

@@ -13,10 +13,11 @@ from functools import cached_property
 import numpy
 import torch
 
-from .._version import __version__
-from ..errors import MissingPackageError
-from ..tomography.geometry import FanBeamGeometry, import_odl
-from ..tomography.projector import FanBeamProjector
+from ._version import __version__
+from .errors import MissingPackageError
+from .optional_imports import import_optional
+from .tomography.geometry import FanBeamGeometry
+from .tomography.projector import FanBeamProjector
 
 BATCHES = (1, 8, 32)
 REPEATS = 9
@@ -30,7 +31,7 @@ class ODLAstraProjector:
     """
 
     def __init__(self, geometry: FanBeamGeometry):
-        odl, tomo = import_odl()
+        odl, tomo = import_optional("odl"), import_optional("odl.applications.tomo")
         if not tomo.ASTRA_AVAILABLE:
             raise MissingPackageError("ASTRA is not installed (`pip install astra-toolbox`), so there is no baseline.")
         import astra
@@ -69,7 +70,7 @@ def time_projector(progress: Callable[[float, str], None] = lambda fraction, mes
     Returns what `sslmar bench projector --json` writes; `baseline` is None, with `baseline_absent` saying why, without ASTRA.
     """
     geometry = FanBeamGeometry()
-    import_odl()
+    import_optional("odl")
     progress(0.0, "Building the operators")
     start = time.perf_counter()
     projector = FanBeamProjector(geometry)
@@ -136,8 +137,8 @@ def time_pipeline(
     volume_hu, metal_mask: (slices, rows, columns), metal in every slice; the projector is built before the clock starts. Returns what
     `sslmar bench pipeline --json` writes.
     """
-    from ..correction import reduce_metal_artifacts
-    from ..tomography.projector import get_projector
+    from .correction import reduce_metal_artifacts
+    from .tomography.projector import get_projector
 
     projector = get_projector("cpu")
     baseline, absent = _baseline(projector.geometry)
@@ -181,8 +182,8 @@ def time_pipeline(
 
 def time_simulation(progress: Callable[[float, str], None] = lambda fraction, message: None) -> dict:
     """Seconds of one simulated slice with metal (416 x 416, all energies), and of the same model on the baseline's projector."""
-    from ..simulation.scan import ScanProtocol, simulate_scan
-    from ..tomography.projector import get_projector
+    from .simulation.scan import ScanProtocol, simulate_scan
+    from .tomography.projector import get_projector
 
     projector, protocol = get_projector("cpu"), ScanProtocol()
     baseline, absent = _baseline(projector.geometry)
