@@ -52,10 +52,9 @@ def simulate_metal(
 
     Slices without metal and padding come back to the bit. Raises InputError for data that cannot be used; Cancelled.
     """
-    torch = import_optional("torch")
-    from ..ct.resampling import SliceGrid
+    import_optional("torch")
     from ..tomography.projector import get_projector
-    from .scan import ScanProtocol, simulate_scan
+    from .scan import ScanProtocol
 
     volume_hu = check_volume(volume_hu)
     spacing_mm = check_spacing(spacing_mm)
@@ -72,13 +71,7 @@ def simulate_metal(
     progress = progress or (lambda fraction, message: None)
 
     progress(0.0, "Preparing the projector")
-    device = choose_device(device)
-    projector = projector or get_projector(device)
-    grid = SliceGrid(volume_hu.shape[1:], spacing_mm[1:], projector.geometry.image_shape[0])
-    pixel_size_cm = grid.pixel_mm / 10
-    ratio = pixel_size_cm / projector.geometry.pixel_size_cm
-    bin_mm = 10 * ratio * projector.geometry.bin_width_cm / projector.geometry.magnification  # at the axis
-    generator = torch.Generator().manual_seed(seed)
+    scanner = _Scanner(projector or get_projector(choose_device(device)), protocol, kernel_fwhm_mm, volume_hu.shape, spacing_mm, seed)
     result = volume_hu.copy()
     metal_slices = numpy.flatnonzero(metal_mask.any(axis=(1, 2)))
     for start in range(0, len(metal_slices), SLICES_PER_BATCH):
@@ -86,18 +79,43 @@ def simulate_metal(
             raise Cancelled("Cancelled; nothing was changed.")
         indices = metal_slices[start : start + SLICES_PER_BATCH]
         progress(0.02 + 0.98 * start / len(metal_slices), f"Scanning slice {indices[0] + 1} ({start + 1} of {len(metal_slices)})")
-        with torch.inference_mode():
-            image = hu_to_attenuation(to_tensor(volume_hu[indices], device, torch.float32))
-            cover = grid.to_grid(to_tensor(metal_mask[indices], device, torch.float32)).clamp(0, 1)
-            cover = torch.where(cover < SMALLEST_COVER, 0.0, cover)
-            image = grid.to_grid(image).clamp_(min=0.0)
-            scan = simulate_scan(image, cover, projector, protocol, generator, pixel_size_cm=pixel_size_cm)
-            difference = _blur(scan.sinogram - scan.metal_free_sinogram, kernel_fwhm_mm / bin_mm)
-            difference = projector.fbp(difference / ratio)
-            difference_hu = to_array(attenuation_difference_to_hu(grid.from_grid(difference)))
+        difference_hu = scanner.what_metal_adds_hu(volume_hu[indices], metal_mask[indices])
         result[indices] = _add(volume_hu[indices], difference_hu, highest_hu)
     progress(1.0, "Done")
     return result
+
+
+class _Scanner:
+    """What stays the same from batch to batch."""
+
+    def __init__(self, projector, protocol, kernel_fwhm_mm, shape, spacing_mm, seed):
+        import torch
+
+        from ..ct.resampling import SliceGrid
+
+        geometry = projector.geometry
+        self.projector, self.protocol = projector, protocol
+        self.grid = SliceGrid(shape[1:], spacing_mm[1:], geometry.image_shape[0])
+        self.pixel_size_cm = self.grid.pixel_mm / 10
+        self.ratio = self.pixel_size_cm / geometry.pixel_size_cm
+        self.blur_bins = kernel_fwhm_mm / (10 * self.ratio * geometry.bin_width_cm / geometry.magnification)  # of bins at the axis
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def what_metal_adds_hu(self, slices_hu: numpy.ndarray, metal_mask: numpy.ndarray) -> numpy.ndarray:
+        """All (slices, rows, columns)."""
+        import torch
+
+        from .scan import simulate_scan
+
+        with torch.inference_mode():
+            image = hu_to_attenuation(to_tensor(slices_hu, self.projector.device, torch.float32))
+            cover = self.grid.to_grid(to_tensor(metal_mask, self.projector.device, torch.float32)).clamp(0, 1)
+            cover = torch.where(cover < SMALLEST_COVER, 0.0, cover)
+            image = self.grid.to_grid(image).clamp_(min=0.0)
+            scan = simulate_scan(image, cover, self.projector, self.protocol, self.generator, pixel_size_cm=self.pixel_size_cm)
+            difference = _blur(scan.sinogram - scan.metal_free_sinogram, self.blur_bins)
+            difference = self.projector.fbp(difference / self.ratio)
+            return to_array(attenuation_difference_to_hu(self.grid.from_grid(difference)))
 
 
 def _add(original: numpy.ndarray, difference_hu: numpy.ndarray, highest_hu: float | None) -> numpy.ndarray:

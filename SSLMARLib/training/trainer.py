@@ -84,31 +84,19 @@ def train(
         _cut_log(output / LOG_NAME, step if found else -1)
     if not found:
         validate()
-    recent, start, seconds_before = facts["recent_losses"], time.monotonic(), facts["seconds"]
+    start = time.monotonic() - facts["seconds"]
     while step < configuration.steps:
-        rate = learning_rate(step, configuration)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        task.network.train()
-        optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(step)
-        loss.backward()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise InputError(f"Training diverged: the loss is {value} at step {step}; lower learning_rate.")
-        if configuration.largest_gradient:
-            torch.nn.utils.clip_grad_norm_(task.network.parameters(), configuration.largest_gradient)
-        optimizer.step()
+        value, rate = _learn(task, optimizer, loss_of, step, configuration)
         step += 1
-        recent.append(value)
-        facts["seconds"] = seconds_before + time.monotonic() - start
+        facts["recent_losses"].append(value)
+        facts["seconds"] = time.monotonic() - start
         if monitor:
             monitor.step(step, value, rate, task)
         if progress:
             progress(step / configuration.steps, f"Step {step} of {configuration.steps}, loss {value:.4g}")
         if step % configuration.validate_every == 0 or step == configuration.steps:
-            facts["loss"] = sum(recent) / len(recent)
-            recent.clear()
+            facts["loss"] = sum(facts["recent_losses"]) / len(facts["recent_losses"])
+            facts["recent_losses"].clear()
             validate()
         cancelled = is_cancelled is not None and is_cancelled()
         if writes and (cancelled or step % configuration.checkpoint_every == 0 or step == configuration.steps):
@@ -119,6 +107,24 @@ def train(
         monitor.close()
     wait_for_all()
     return weights
+
+
+def _learn(task, optimizer, loss_of, step: int, configuration) -> tuple[float, float]:
+    """One step; (its loss, its learning rate)"""
+    rate = learning_rate(step, configuration)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    task.network.train()
+    optimizer.zero_grad(set_to_none=True)
+    loss = loss_of(step)
+    loss.backward()
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise InputError(f"Training diverged: the loss is {value} at step {step}; lower learning_rate.")
+    if configuration.largest_gradient:
+        torch.nn.utils.clip_grad_norm_(task.network.parameters(), configuration.largest_gradient)
+    optimizer.step()
+    return value, rate
 
 
 def _start_from(task: Task, start_from: str | Path | Method) -> dict[str, str]:
