@@ -89,7 +89,8 @@ def reduce_metal_artifacts(
 ) -> CorrectionResult:
     """Reduce the metal artifacts of a CT volume. The input is never changed; the result is a new array of the same type.
 
-    volume_hu: (slices, rows, columns) in Hounsfield units, integer or float; slices are the axial planes as stored.
+    volume_hu: (slices, rows, columns) in Hounsfield units, integer or float; slices are the axial planes as stored. The result of
+        float16 is float32, that of long double float64, and always of the processor's byte order.
     spacing_mm: voxel size in the same axis order, (slices, rows, columns).
     metal_mask: (slices, rows, columns), non-zero = metal; None finds it with `threshold_hu`, `smallest_component_mm3`,
         `metal_peak_hu` (None for the defaults of `segment_metal`) and `mask_dilation_mm`.

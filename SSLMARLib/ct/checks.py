@@ -11,13 +11,19 @@ LARGEST_METAL_SHARE = 0.5  # of a slice; the largest hip endoprostheses cover so
 
 
 def check_volume(volume_hu) -> numpy.ndarray:
-    """The volume as an array; InputError where it is not (slices, rows, columns) of finite real numbers."""
+    """The volume as an array of the processor's byte order; InputError where it is not (slices, rows, columns) of finite real numbers.
+
+    float16, which skips every second HU of metal, becomes float32; long double, which torch and file formats lack, float64.
+    """
     volume_hu = numpy.asarray(volume_hu)
     if volume_hu.ndim != 3 or 0 in volume_hu.shape:
         hint = "one slice is (1, rows, columns)" if volume_hu.ndim == 2 else "correct color or 4D data channel by channel"
         raise InputError(f"The volume has shape {volume_hu.shape}: give (slices, rows, columns); {hint}.")
     if not (numpy.issubdtype(volume_hu.dtype, numpy.integer) or numpy.issubdtype(volume_hu.dtype, numpy.floating)):
         raise InputError(f"The volume holds {volume_hu.dtype} values: give Hounsfield units as integers or floats.")
+    native = volume_hu.dtype.newbyteorder("=")
+    with numpy.errstate(over="ignore"):  # what float64 has no place for becomes infinite, and is refused next
+        volume_hu = volume_hu.astype({numpy.float16: numpy.float32, numpy.longdouble: numpy.float64}.get(native.type, native), copy=False)
     if numpy.issubdtype(volume_hu.dtype, numpy.floating):
         bad = sum(int(numpy.count_nonzero(~numpy.isfinite(one_slice))) for one_slice in volume_hu)
         if bad:

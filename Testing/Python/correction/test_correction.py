@@ -290,3 +290,25 @@ def test_body_far_from_metal_changes_less_and_comes_nearer_to_the_truth(make_sca
     monkeypatch.setattr(filters, "without_small_changes", lambda difference, *_: difference)
     whole_change, whole_error = change_and_error_hu()
     assert far.sum() > 1000 and change < 0.9 * whole_change and error <= whole_error
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [(">i2", "int16"), (">f4", "float32"), (">f8", "float64"), ("float16", "float32"), ("longdouble", "float64"), (">i4", "int32")],
+)
+def test_unusual_number_types_are_converted_before_the_work(make_scan, given, expected):
+    """Other byte orders, and types that torch or a file cannot hold: the same result as in the type that they are converted to."""
+    volume, mask = make_scan(shape=(3, 64, 64))
+    unusual = volume.astype(given)
+    result = SSLMARLib.reduce_metal_artifacts(unusual, SPACING_MM, mask, "li").volume_hu
+    assert result.dtype == numpy.dtype(expected) and result.dtype.isnative
+    same = SSLMARLib.reduce_metal_artifacts(unusual.astype(expected), SPACING_MM, mask, "li").volume_hu
+    assert numpy.array_equal(result, same) and (result != volume).any()
+    assert unusual.dtype == numpy.dtype(given)
+
+
+def test_a_long_double_beyond_all_floats_is_refused(make_scan):
+    volume, mask = make_scan(shape=(3, 64, 64), dtype=numpy.longdouble)
+    volume[0, 0, 0] = numpy.finfo(numpy.longdouble).max
+    with pytest.raises(InputError, match="infinite|no Hounsfield units"):
+        SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li")

@@ -123,6 +123,15 @@ def test_padding_stays(phantom_case):
     assert (result[0][outside] == -2000).all() and result[0][~outside].min() >= -1024
 
 
+@pytest.mark.parametrize("given, expected", [(">i2", "int16"), ("float16", "float32"), ("longdouble", "float64")])
+def test_unusual_number_types_are_converted_before_the_scan(phantom_case, given, expected):
+    volume, mask, _ = phantom_case
+    unusual = volume.voxels_hu[2:3].astype(given)
+    result = simulate_metal(unusual, volume.spacing_mm, mask[2:3], seed=1)
+    assert result.dtype == numpy.dtype(expected) and result.dtype.isnative
+    assert numpy.array_equal(result, simulate_metal(unusual.astype(expected), volume.spacing_mm, mask[2:3], seed=1))
+
+
 def test_what_cannot_be_simulated(phantom_case):
     volume, mask, _ = phantom_case
     for options in (
