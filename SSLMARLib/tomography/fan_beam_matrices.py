@@ -6,6 +6,7 @@ hold their weights in the projector's own precision. A matrix is three flat arra
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,16 +20,32 @@ RAYS_PER_BLOCK = 4096  # what is computed for one block stays in the cache
 BINS_PER_BLOCK = 8  # neighboring bins of all views lie together in memory: the rays of one block cross the same pixels
 
 
+_builders_lock = threading.Lock()
+_builders = 0
+_threads_without_builders = 1
+
+
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """torch on one thread. The builders run many operations of microseconds each, for which threads that wait for each other gain
-    nothing; on a computer that is busy with other things they would take ten times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    nothing; on a computer that is busy with other things they would take ten times as long.
+
+    torch keeps a number for each Python thread, and a new one starts with the number that was set last: so what the first of several
+    builders found is what each of them leaves."""
+    global _builders, _threads_without_builders
+    with _builders_lock:
+        own = torch.get_num_threads()
+        if not _builders:
+            _threads_without_builders = own
+        before = own if own > 1 else _threads_without_builders
+        _builders += 1
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _builders_lock:
+            _builders -= 1
+            torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

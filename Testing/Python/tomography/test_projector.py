@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy
 import pytest
 import torch
 
 from SSLMARLib.errors import InputError
-from SSLMARLib.tomography import FanBeamGeometry, FanBeamProjector, symmetry
+from SSLMARLib.tomography import FanBeamGeometry, FanBeamProjector, fan_beam_matrices, symmetry
 from SSLMARLib.tomography import projector as projector_module
 
 HU_PER_CM = 1000 / 0.192
@@ -184,3 +186,33 @@ def test_cuda_agrees_with_cpu(projector, phantom):
     sinogram = on_gpu.project(phantom.image.cuda())
     assert relative_error(sinogram.cpu(), projector.project(phantom.image)) < 1e-5
     assert relative_error(on_gpu.fbp(sinogram).cpu(), projector.fbp(sinogram.cpu())) < 1e-5
+
+
+def test_two_builders_at_once_leave_torch_its_threads():
+    """The second begins while the first is at work, in a thread that is new to torch, and ends after it."""
+    before = torch.get_num_threads()
+    second_began, first_ended, found = threading.Event(), threading.Event(), {}
+
+    def second():
+        with fan_beam_matrices._one_thread():
+            found["second at work"] = torch.get_num_threads()
+            second_began.set()
+            first_ended.wait(60)
+        found["second"] = torch.get_num_threads()
+
+    try:
+        torch.set_num_threads(3)
+        thread = threading.Thread(target=second)
+        with fan_beam_matrices._one_thread():
+            thread.start()
+            assert second_began.wait(60)
+            found["first at work"] = torch.get_num_threads()
+        found["first"] = torch.get_num_threads()
+        first_ended.set()
+        thread.join(60)
+        later = threading.Thread(target=lambda: found.update(later=torch.get_num_threads()))
+        later.start()
+        later.join(60)
+        assert found == {"first at work": 1, "second at work": 1, "first": 3, "second": 3, "later": 3}
+    finally:
+        torch.set_num_threads(before)
