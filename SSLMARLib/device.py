@@ -26,7 +26,7 @@ def choose_device(device: str = "auto") -> str:
 
 
 def choose_device_with_reason(device: str = "auto") -> tuple[str, str]:
-    """As `choose_device`, with a sentence for the user where there is a GPU that "auto" does not trust, else ""."""
+    """As `choose_device`, with a sentence for the user where there is a GPU that "auto" does not use, else ""."""
     name = str(device).lower()
     if name.split(":")[0] not in DEVICE_CHOICES:
         raise InputError(f"There is no device {device!r}: choose one of {', '.join(DEVICE_CHOICES)}.")
@@ -39,9 +39,12 @@ def choose_device_with_reason(device: str = "auto") -> tuple[str, str]:
         return gpu, ""
     if name != "auto":
         raise InputError(f"The GPU was asked for ({device}), but {problem}: choose --device cpu or auto.")
-    if not torch.cuda.is_available():
+    if torch.cuda.is_available():
+        sentence = f"The GPU was not used, as {problem}: the CPU computed instead."
+    elif torch.backends.mps.is_available():
+        sentence = "The GPU of Apple's machines is not used: the CPU computes."
+    else:
         return "cpu", ""
-    sentence = f"The GPU was not used, as {problem}: the CPU computed instead."
     logger.warning(sentence)
     return "cpu", sentence
 

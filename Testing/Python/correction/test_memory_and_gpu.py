@@ -57,6 +57,22 @@ def test_the_cpu_is_never_probed(fake_gpu):
     assert device.choose_device_with_reason("cpu") == ("cpu", "") and fake_gpu.probes == 0
 
 
+def test_on_apples_machines_it_is_said_that_the_cpu_computes(monkeypatch, make_scan, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    volume, mask = make_scan()
+    report = SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li").report
+    assert report.device == "cpu"
+    assert any("Apple" in warning and "the CPU computes" in warning for warning in report.warnings) and "Apple" in caplog.text
+    assert device.choose_device_with_reason("cpu") == ("cpu", "")
+
+
+def test_without_any_gpu_nothing_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert device.choose_device_with_reason("auto") == ("cpu", "")
+
+
 @pytest.mark.parametrize("operation", ["sparse product", "matrix product", "convolution"])
 @pytest.mark.parametrize(
     "spoil",
