@@ -40,7 +40,9 @@ def output_lock(folder: str | Path) -> Iterator[None]:
 
 
 def save_checkpoint(folder: Path, step: int, network: torch.nn.Module, optimizer: torch.optim.Optimizer, facts: dict) -> None:
-    """Write network, optimizer and `facts` (what JSON holds) after `step` steps; the former checkpoint is replaced."""
+    """Write network, optimizer and `facts` (what JSON holds) after `step` steps; the former checkpoint is replaced.
+
+    Raises InputError, and leaves the former one, where a weight or a number of the optimizer is NaN or infinite."""
     from safetensors.torch import save
 
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
@@ -54,6 +56,9 @@ def save_checkpoint(folder: Path, step: int, network: torch.nn.Module, optimizer
                 scalars[f"{index}.{name}"] = value
     described = json.dumps({"step": step, "facts": facts, "optimizer_scalars": scalars})
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    for name, value in tensors.items():
+        if not bool(value.isfinite().all()):
+            raise InputError(f"Training diverged: {name} holds NaN or infinity after step {step}; lower learning_rate.")
     content = save(tensors, {"state": described, "sha256": _sha256(tensors, described)})
     write_complete(folder / NAME, lambda temporary: temporary.write_bytes(content), overwrite=True)
 

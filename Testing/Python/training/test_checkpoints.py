@@ -109,3 +109,14 @@ def test_other_networks_and_files_are_refused(saved, tmp_path_factory):
     torch.save(make()[0].state_dict(), folder / NAME)
     with pytest.raises(InputError, match="is damaged"):
         load_checkpoint(folder, *make())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_and_the_former_checkpoint_stays(saved, value):
+    folder, network, optimizer = saved
+    content = (folder / NAME).read_bytes()
+    with torch.no_grad():
+        next(network.parameters())[0] = value
+    with pytest.raises(InputError, match="^Training diverged: network.*after step 4; lower learning_rate.$"):
+        save_checkpoint(folder, 4, network, optimizer, {})
+    assert (folder / NAME).read_bytes() == content

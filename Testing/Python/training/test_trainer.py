@@ -183,6 +183,22 @@ def test_a_loss_that_is_no_number_stops_the_training_and_spares_the_checkpoint(m
     assert len(finished.modes) == 4  # from step 4 on
 
 
+def test_weights_that_became_nan_are_never_stored(make_configuration, tmp_path):
+    """The loss of the last step is still a number, but its gradient is not: neither checkpoint nor weights take them."""
+    configuration = make_configuration(steps=6, validate_every=6, checkpoint_every=3)
+
+    def loss(weight, step):
+        return -weight.sum() + ((weight.sum() * 0).sqrt() if step == 5 else 0)
+
+    with pytest.raises(InputError, match="(?i)NaN or infinity.*lower learning_rate"):
+        train(ScriptedTask([0.1, 0.5], loss), configuration)
+    finished = ScriptedTask([0.05])
+    train(finished, configuration, resume=True)
+    assert len(finished.modes) == 3 and math.isfinite(finished.network.weight.item())
+    tensors, _ = load_weights(tmp_path / "run/cnnmar.safetensors")
+    assert all(bool(tensor.isfinite().all()) for tensor in tensors.values())
+
+
 def test_only_complete_files_are_left(make_configuration, tmp_path, simulated_pairs):
     configuration = make_configuration(steps=2)
     train(CNNMARTask(configuration), configuration)
