@@ -1,12 +1,15 @@
 """`python -m SSLMARLib.training.pack FOLDER OUT.npz`: the metal-free slices of a folder in few small files, for another machine.
 
 The files are what `read_metal_free_slices` reads: `hu` (slices, rows, columns) int16 and `patient`. All slices of a file have one
-size; those smaller than the grid keep theirs, as they gain nothing from being enlarged.
+size; those smaller than the grid keep theirs, as they gain nothing from being enlarged. `patient` is no name but a hash of it: slices
+of one patient, also of several packed sets, still have one, so that a training splits by patient.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
 import sys
 import zlib
 from collections import defaultdict
@@ -19,7 +22,8 @@ from ..atomic_files import refuse_existing, write_complete
 from ..errors import InputError, MARError
 from .slices import metal_free_scans
 
-BYTES_BESIDE_SLICES = 1 << 16  # of a file: names of patients, headers
+BYTES_BESIDE_SLICES = 1 << 16  # of a file: hashes of patients, headers
+HASH_ROUNDS = 200_000  # so slow that trying all names that a patient may have takes long
 
 
 def pack_metal_free_slices(
@@ -50,7 +54,7 @@ def pack_metal_free_slices(
         scan_size = min(size, max(scan.voxels_hu.shape[1:]))
         rounded = numpy.rint(scan.on_grid(scan_size) / step_hu).astype(numpy.int16) * numpy.int16(step_hu)
         chosen = _evenly_spaced(scan.patients, most_slices)
-        by_size[scan_size] += zip(rounded[chosen], scan.patients[chosen], strict=True)
+        by_size[scan_size] += zip(rounded[chosen], map(patient_hash, scan.patients[chosen]), strict=True)
     parts = [part for slices in by_size.values() for part in _in_parts(slices, int(part_mib * 2**20))]
     names = [output] if len(parts) == 1 else [output.with_stem(f"{output.stem}_{number}") for number in range(1, len(parts) + 1)]
     for name in names:
@@ -59,6 +63,12 @@ def pack_metal_free_slices(
         images, patients = (numpy.array(values) for values in zip(*part, strict=True))
         write_complete(name, lambda path: numpy.savez_compressed(path, hu=images, patient=patients), overwrite)  # noqa: B023 (called at once)
     return names
+
+
+@functools.cache
+def patient_hash(name: str) -> str:
+    """What a packed set says instead of a patient's name: 16 hexadecimal digits, the same for the same name."""
+    return hashlib.pbkdf2_hmac("sha256", str(name).encode(), b"SSLMAR packed slices", HASH_ROUNDS, 8).hex()
 
 
 def _evenly_spaced(patients: numpy.ndarray, most_slices: int | None) -> numpy.ndarray:

@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 from SSLMARLib.errors import InputError
-from SSLMARLib.training.pack import main, pack_metal_free_slices
+from SSLMARLib.training.pack import main, pack_metal_free_slices, patient_hash
 from SSLMARLib.training.slices import read_metal_free_slices
 
 
@@ -24,7 +24,32 @@ def test_what_is_packed_is_read_back(data_folder, packed):
     with numpy.load(packed / "all.npz", allow_pickle=False) as archive:
         assert archive["hu"].dtype == numpy.int16 and archive["hu"].shape == (10, 64, 64)
     expected, found = read_metal_free_slices(data_folder, 64), read_metal_free_slices(packed, 64)
-    assert (found.images_hu == expected.images_hu).all() and (found.patients == expected.patients).all()
+    assert (found.images_hu == expected.images_hu).all() and list(found.patients) == [patient_hash(name) for name in expected.patients]
+
+
+def test_no_name_of_a_patient_is_packed_and_each_has_one_hash(tmp_path, packed, make_scan):
+    names = ["Doe^Jane", "Doe^Jane", "Roe^Richard", "Doe^Jane"]
+    for number in (1, 2):
+        folder = tmp_path / f"hospital {number}"
+        folder.mkdir()
+        numpy.savez(folder / "scans.npz", hu=make_scan(number, slices=4), patient=names)
+        pack_metal_free_slices(folder, packed / f"set{number}.npz", size=64)
+    for file in packed.iterdir():
+        with numpy.load(file) as archive:
+            assert all("Doe" not in name and "Roe" not in name for name in archive["patient"].tolist())
+    found = read_metal_free_slices(packed, 64)
+    jane, richard = found.patients[0], found.patients[2]
+    assert jane != richard and list(found.patients) == [jane, jane, richard, jane] * 2
+    training, validation = found.split(0.5, seed=0)
+    assert not set(training.patients) & set(validation.patients)
+
+
+def test_patients_on_whom_sslmar_is_judged_are_refused_before_their_names_are_gone(tmp_path, packed, make_scan):
+    (tmp_path / "scans").mkdir()
+    numpy.savez(tmp_path / "scans/scan.npz", hu=make_scan(1), patient=["a", "LIDC-IDRI-0314"])
+    with pytest.raises(InputError, match="lidc_idri_0314"):
+        pack_metal_free_slices(tmp_path / "scans", packed / "set.npz", size=64)
+    assert not list(packed.iterdir())
 
 
 def test_packed_slices_are_read_without_simpleitk(data_folder, repository):
@@ -43,7 +68,7 @@ def test_parts_are_of_the_size_and_together_everything(tmp_path, packed, random_
     assert [file.name for file in files] == [f"set_{number}.npz" for number in range(1, len(files) + 1)] and len(files) > 1
     assert all(file.stat().st_size <= 0.1 * 2**20 for file in files)
     found = read_metal_free_slices(packed, 64)
-    assert (found.images_hu == noisy).all() and sorted(set(found.patients)) == ["p0", "p1", "p2", "p3"]
+    assert (found.images_hu == noisy).all() and set(found.patients) == {patient_hash(f"p{number}") for number in range(4)}
     with pytest.raises(InputError, match="more than a part may"):
         pack_metal_free_slices(tmp_path / "noise", packed / "other.npz", size=64, part_mib=0.065)
 
@@ -59,7 +84,7 @@ def test_small_slices_keep_their_size(tmp_path, data_folder, packed, make_scan):
             shapes.append(archive["hu"].shape)
     assert shapes == [(2, 64, 64), (2, 32, 32)]
     expected, found = read_metal_free_slices(tmp_path / "both", 64), read_metal_free_slices(packed, 64)
-    assert (found.images_hu == expected.images_hu).all() and list(found.patients) == ["a", "a", "b", "b"]
+    assert (found.images_hu == expected.images_hu).all() and list(found.patients) == [patient_hash(name) for name in "aabb"]
 
 
 def test_fewer_slices_and_coarser_values(tmp_path, packed, make_scan):
@@ -68,7 +93,7 @@ def test_fewer_slices_and_coarser_values(tmp_path, packed, make_scan):
     numpy.savez(tmp_path / "scans/scan.npz", hu=scan, patient=["a"] * 6 + ["b"])
     pack_metal_free_slices(tmp_path / "scans", packed / "set.npz", size=64, most_slices=2, step_hu=4)
     found = read_metal_free_slices(packed, 64)
-    assert list(found.patients) == ["a", "a", "b"]
+    assert list(found.patients) == [patient_hash(name) for name in "aab"]
     assert (found.images_hu % 4 == 0).all()
     assert numpy.abs(found.images_hu - numpy.maximum(scan[[1, 4, 6]], -1000)).max() <= 2
 
