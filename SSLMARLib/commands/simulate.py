@@ -11,6 +11,7 @@ from ..device import DEVICE_CHOICES
 from ..errors import InputError
 from ..simulation.implants import IMPLANT_KINDS
 from ..simulation.materials import METALS
+from ..simulation.scanners import SCANNERS, get_scanner
 from .argument_types import number_from_zero, positive_number
 from .console import progress_bar, say
 
@@ -47,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--highest-hu", type=positive_number, default=HIGHEST_12_BIT_HU, metavar="HU",
         help="what the scanner can store (default %(default)g)",
     )
+    parser.add_argument(
+        "--scanner", choices=(*SCANNERS, "random"), metavar="NAME",
+        help=f"another scanner's geometry, voltage, photons, smoothing, kernel and cut-off: {', '.join(SCANNERS)}, or random (of the seed)",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto", metavar="DEVICE", help=f"{', '.join(DEVICE_CHOICES)} (default auto)")
     parser.add_argument("--overwrite", action="store_true", help="replace output files that exist")
 
@@ -86,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             protocol=protocol,
             highest_hu=arguments.highest_hu,
+            scanner=None if arguments.scanner is None else get_scanner(arguments.scanner, arguments.seed),
             device=arguments.device,
             progress=lambda fraction, message: progress(0.05 + 0.85 * fraction, message),
         )

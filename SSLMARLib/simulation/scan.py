@@ -28,7 +28,8 @@ class ScanProtocol:
     """What is scanned with what; the defaults are the benchmark's, on the shipped 120 kV spectrum. Raises InputError.
 
     physics: spectrum and tables. material: the metal. metal_density_g_per_cm3: None takes the material's own.
-    photons: on each ray, without an object. scatter_photons: added to each ray.
+    photons: on each ray, without an object. scatter_photons: added to each ray. bow_tie: the share of the photons that a bow-tie filter
+    leaves at the edge of the fan; a parabola from the middle on, 1 for no filter.
     reference_energy_kev: where images have their attenuation.
     water_below_hu, bone_above_hu: tissue below is water, above is cortical bone, in between a mixture.
     partial_volume_divisor: of the metal's path in the first and the last bin of each run along the detector.
@@ -44,6 +45,7 @@ class ScanProtocol:
     metal_density_g_per_cm3: float | None = None
     photons: float = 2e7
     scatter_photons: float = 20.0
+    bow_tie: float = 1.0
     reference_energy_kev: float = REFERENCE_ENERGY_KEV
     water_below_hu: float = 100.0
     bone_above_hu: float = 1500.0
@@ -56,6 +58,8 @@ class ScanProtocol:
             raise InputError(f"photons is {self.photons}: give the number of photons on each ray, such as 2e7.")
         if not 0 <= self.scatter_photons < 1e9:
             raise InputError(f"scatter_photons is {self.scatter_photons}: give 0 or more photons on each ray.")
+        if not 0 < self.bow_tie <= 1:
+            raise InputError(f"bow_tie is {self.bow_tie}: give the share of photons at the edge of the fan, above 0, at most 1.")
         if not self.water_below_hu < self.bone_above_hu:
             raise InputError(f"water_below_hu ({self.water_below_hu:g}) must be below bone_above_hu ({self.bone_above_hu:g}).")
         if not self.partial_volume_divisor >= 1:
@@ -129,14 +133,15 @@ def simulate_scan(
         )
         through_metal = _transmission(metal_rays, ("water", "cortical_bone", protocol.material), protocol)
 
-        metal_free = detect(tissue_only, protocol, generator)
+        photons = _photons(trace.shape, protocol, trace.device)
+        metal_free = detect(tissue_only, protocol, generator, photons[: len(tissue_only)])
         if protocol.noise == "shared":
             sinogram = metal_free.expand(slices, -1, -1).clone()
-            sinogram[trace] = detect(through_metal, protocol, generator)
+            sinogram[trace] = detect(through_metal, protocol, generator, photons[trace])
         else:
             transmission = tissue_only.expand(slices, -1, -1).clone()
             transmission[trace] = through_metal
-            sinogram = detect(transmission, protocol, generator)
+            sinogram = detect(transmission, protocol, generator, photons)
     metal_free = metal_free.expand(slices, -1, -1)
     return SimulatedScan(sinogram, metal_free, trace, metal_cover >= 0.5)
 
@@ -164,19 +169,31 @@ def thin_at_run_ends(metal_path: torch.Tensor, trace: torch.Tensor, divisor: flo
     return torch.where(before & behind, path, path / divisor)
 
 
-def detect(transmission: torch.Tensor, protocol: ScanProtocol, generator: torch.Generator | None = None) -> torch.Tensor:
+def _photons(shape, protocol: ScanProtocol, device) -> torch.Tensor:
+    """(slices, views, bins) photons without an object; a view of one row."""
+    position = torch.linspace(-1, 1, shape[-1], device=device)
+    return (protocol.photons * (1 - (1 - protocol.bow_tie) * position.square())).expand(shape)
+
+
+def detect(
+    transmission: torch.Tensor,
+    protocol: ScanProtocol,
+    generator: torch.Generator | None = None,
+    photons: torch.Tensor | float | None = None,
+) -> torch.Tensor:
     """The share of photons that gets through (any shape) -> line integrals after noise and water correction.
 
     N = Poisson(round(photons * transmission) + scatter), at least 1; p = -ln(N / photons); the water correction's
-    polynomial.
+    polynomial. photons: on each ray, None for the protocol's.
     """
-    counts = (transmission * protocol.photons).round_().add_(protocol.scatter_photons)
+    photons = protocol.photons if photons is None else photons
+    counts = (transmission * photons).round_().add_(protocol.scatter_photons)
     if protocol.noise != "none":
         if generator is not None and generator.device != counts.device:
             counts = torch.poisson(counts.to(generator.device), generator=generator).to(counts.device)
         else:
             counts = torch.poisson(counts, generator=generator)
-    line_integrals = -(counts.clamp_(min=1.0) / protocol.photons).log()
+    line_integrals = -(counts.clamp_(min=1.0) / photons).log()
     return correct_for_water(line_integrals, protocol.physics.water_correction)
 
 

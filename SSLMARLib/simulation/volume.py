@@ -21,6 +21,7 @@ from ..ct.scale import HIGHEST_12_BIT_HU, LOWEST_12_BIT_HU
 from ..device import choose_device, to_array, to_tensor
 from ..errors import Cancelled, InputError
 from ..optional_imports import import_optional
+from .scanners import Scanner, smoothed_starved_rays
 
 DEFAULT_KERNEL_FWHM_MM = 1.0  # the blur of a scanner's soft-tissue kernel; the bare ramp gives the metal too sharp a noise
 SLICES_PER_BATCH = 8
@@ -41,6 +42,7 @@ def simulate_metal(
     progress: Callable[[float, str], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
     projector=None,
+    scanner: Scanner | None = None,
 ) -> numpy.ndarray:
     """The volume as a CT scanner would show it with metal in it: a new array of the same shape and type.
 
@@ -49,7 +51,8 @@ def simulate_metal(
     `materials.METALS`, None for the protocol's (titanium).
     seed: of the photon noise. protocol: ScanProtocol, None for the default; the part of its noise that is not the
     metal's is left out, as the volume has its own. kernel_fwhm_mm: Gaussian blur of the reconstruction, 0 for none.
-    highest_hu: what the scanner can store, 3071 HU with 12 bits; None for as high as it gets.
+    highest_hu: what the scanner can store, 3071 HU with 12 bits; None for as high as it gets. scanner: one of `scanners.SCANNERS` or a
+    random one, whose geometry, tube voltage, photons, smoothing of starved rays, kernel and cut-off count in place of all these.
 
     Slices without metal and padding come back to the bit. Raises InputError for data that cannot be used; Cancelled.
     """
@@ -60,11 +63,13 @@ def simulate_metal(
     volume_hu = check_volume(volume_hu)
     spacing_mm = check_spacing(spacing_mm)
     metal_mask = check_mask(metal_mask, volume_hu.shape)
+    protocol = protocol if protocol is not None else ScanProtocol()
+    if scanner is not None:
+        protocol, kernel_fwhm_mm, highest_hu = scanner.protocol(protocol), scanner.kernel_fwhm_mm, scanner.highest_hu
     if highest_hu is not None and not highest_hu > 0:
         raise InputError(f"highest_hu is {highest_hu}: give the highest value that a voxel can have, such as 3071.")
     if not 0 <= kernel_fwhm_mm < 20:
         raise InputError(f"kernel_fwhm_mm is {kernel_fwhm_mm}: give the width of the scanner's blur in mm, 0 for none.")
-    protocol = protocol if protocol is not None else ScanProtocol()
     if material is not None:
         protocol = replace(protocol, material=material, metal_density_g_per_cm3=None)
     if protocol.noise == "independent":
@@ -72,7 +77,8 @@ def simulate_metal(
     progress = progress or (lambda fraction, message: None)
 
     progress(0.0, "Preparing the projector")
-    scanner = _Scanner(projector or get_projector(choose_device(device)), protocol, kernel_fwhm_mm, volume_hu.shape, spacing_mm, seed)
+    projector = projector or get_projector(choose_device(device), scanner.geometry() if scanner is not None else None)
+    run = _ScanRun(projector, protocol, kernel_fwhm_mm, volume_hu.shape, spacing_mm, seed, scanner)
     result = volume_hu.copy()
     metal_slices = numpy.flatnonzero(metal_mask.any(axis=(1, 2)))
     for start in range(0, len(metal_slices), SLICES_PER_BATCH):
@@ -80,22 +86,22 @@ def simulate_metal(
             raise Cancelled("Cancelled; nothing was changed.")
         indices = metal_slices[start : start + SLICES_PER_BATCH]
         progress(0.02 + 0.98 * start / len(metal_slices), f"Scanning slice {indices[0] + 1} ({start + 1} of {len(metal_slices)})")
-        difference_hu = scanner.what_metal_adds_hu(volume_hu[indices], metal_mask[indices])
+        difference_hu = run.what_metal_adds_hu(volume_hu[indices], metal_mask[indices])
         result[indices] = _add(volume_hu[indices], difference_hu, highest_hu)
     progress(1.0, "Done")
     return result
 
 
-class _Scanner:
+class _ScanRun:
     """What stays the same from batch to batch."""
 
-    def __init__(self, projector, protocol, kernel_fwhm_mm, shape, spacing_mm, seed):
+    def __init__(self, projector, protocol, kernel_fwhm_mm, shape, spacing_mm, seed, scanner):
         import torch
 
         from ..ct.resampling import SliceGrid
 
         geometry = projector.geometry
-        self.projector, self.protocol = projector, protocol
+        self.projector, self.protocol, self.scanner = projector, protocol, scanner
         self.grid = SliceGrid(shape[1:], spacing_mm[1:], geometry.image_shape[0])
         self.pixel_size_cm = self.grid.pixel_mm / 10
         self.ratio = self.pixel_size_cm / geometry.pixel_size_cm
@@ -114,7 +120,10 @@ class _Scanner:
             cover = torch.where(cover < SMALLEST_COVER, 0.0, cover)
             image = self.grid.to_grid(image).clamp_(min=0.0)
             scan = simulate_scan(image, cover, self.projector, self.protocol, self.generator, pixel_size_cm=self.pixel_size_cm)
-            difference = _blur(scan.sinogram - scan.metal_free_sinogram, self.blur_bins)
+            sinogram = scan.sinogram
+            if self.scanner is not None and self.scanner.smoothed_from is not None:
+                sinogram = smoothed_starved_rays(sinogram, self.scanner.smoothed_from, self.scanner.smoothed_bins)
+            difference = blurred_along_detector(sinogram - scan.metal_free_sinogram, self.blur_bins)
             difference = self.projector.fbp(difference / self.ratio)
             return to_array(attenuation_difference_to_hu(self.grid.from_grid(difference)))
 
@@ -131,7 +140,7 @@ def _add(original: numpy.ndarray, difference_hu: numpy.ndarray, highest_hu: floa
     return numpy.where(padding_mask(original), original, result.astype(original.dtype))
 
 
-def _blur(sinogram, fwhm_bins: float):
+def blurred_along_detector(sinogram, fwhm_bins: float):
     """A Gaussian along the detector, (slices, views, bins) -> the same."""
     import torch
 

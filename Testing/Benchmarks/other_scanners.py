@@ -1,9 +1,9 @@
-"""Methods on slices of other scanners: two fan geometries that are not the product's, blur, few photons, three metals; true masks.
+"""Methods on slices of other scanners: two fan geometries that are not the product's, blur, few photons, three metals; true and found masks.
 
-    python Testing/Benchmarks/other_scanners.py [--data FOLDER] [--methods li nmar cnnmar sslmar]
+    python Testing/Benchmarks/other_scanners.py [--data FOLDER] [--methods li nmar cnnmar sslmar] [--masks true found]
 
 FOLDER holds the metal-free development volumes (../shared/data/dev beside the repository). 18 slices of three volumes, drawn from one seed.
-Prints the RMSE in HU against the slice without metal, metal left out, of each case, and the means. Some of these cases were looked at when
+Prints the RMSE in HU against the slice without metal, the true metal left out, of each case, and the means by mask, region, metal and size. Some of these cases were looked at when
 SliceNet's `artifact_hu` was chosen, so its figures are development figures.
 """
 
@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy
 
 from SSLMARLib import FanBeamGeometry, FanBeamProjector, read_volume, reduce_metal_artifacts
+from SSLMARLib.ct.segmentation import segment_metal
+from SSLMARLib.errors import NoMetalError
 from SSLMARLib.methods import get_method
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.simulation.metal_masks import body_mask, random_metal_mask
@@ -70,23 +72,52 @@ def cases(data: Path):
             number += 1
 
 
+def found_mask(slice_hu, spacing_mm):
+    """As a user finds metal, or None where none is found."""
+    try:
+        return segment_metal(slice_hu, spacing_mm)
+    except NoMetalError:
+        return None
+
+
+def size_of(pixels: int) -> str:
+    """The group of a mask."""
+    return "small (under 300 pixels)" if pixels < 300 else "medium" if pixels < 1500 else "large (1500 pixels and more)"
+
+
+def means(rows, group: str) -> None:
+    """Print the mean errors of the rows that share what is called `group`, one line each."""
+    methods = list(rows[0]["errors"])
+    for name in sorted({row[group] for row in rows}):
+        members = [row["errors"] for row in rows if row[group] == name]
+        figures = (f"{method} {numpy.mean([one[method] for one in members]):.1f}" for method in methods)
+        print(f"{group} {name} ({len(members)}): " + ", ".join(figures))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[3] / "shared" / "data" / "dev")
     parser.add_argument("--methods", nargs="+", default=["li", "nmar", "cnnmar", "sslmar"])
+    parser.add_argument("--masks", nargs="+", choices=("true", "found"), default=["true", "found"])
     options = parser.parse_args()
     methods = {name: get_method(name) for name in options.methods}
     if "sslmar" in methods:
         methods["sslmar without SliceNet"] = SSLMAR(with_slice_network=False)
     rows = []
-    for name, slice_hu, truth_hu, mask, spacing_mm in cases(options.data):
-        images = {"uncorrected": slice_hu}
-        for method_name, method in methods.items():
-            images[method_name] = reduce_metal_artifacts(slice_hu, spacing_mm, mask, method).volume_hu
-        row = {key: float(((image - truth_hu.astype(float))[~mask] ** 2).mean() ** 0.5) for key, image in images.items()}
-        rows.append(row)
-        print(f"{name}: " + ", ".join(f"{key} {value:.1f}" for key, value in row.items()), flush=True)
-    print("mean: " + ", ".join(f"{key} {numpy.mean([row[key] for row in rows]):.1f}" for key in rows[0]))
+    for name, slice_hu, truth_hu, true_mask, spacing_mm in cases(options.data):
+        for kind in options.masks:
+            mask = true_mask if kind == "true" else found_mask(slice_hu, spacing_mm)
+            images = {"uncorrected": slice_hu}
+            for method_name, method in methods.items():
+                images[method_name] = slice_hu if mask is None else reduce_metal_artifacts(slice_hu, spacing_mm, mask, method).volume_hu
+            errors = {key: float(((image - truth_hu.astype(float))[~true_mask] ** 2).mean() ** 0.5) for key, image in images.items()}
+            region, metal, _ = name.split(", ")
+            row = {"mask": kind, "region": f"{region.split()[0]}, {kind} mask", "metal": f"{metal}, {kind} mask"}
+            rows.append({**row, "size": f"{size_of(int(true_mask.sum()))}, {kind} mask", "errors": errors})
+            dice = "" if mask is None else f", Dice {2 * (mask & true_mask).sum() / (mask.sum() + true_mask.sum()):.2f}"
+            print(f"{name}, {kind} mask{dice}: " + ", ".join(f"{key} {value:.1f}" for key, value in errors.items()), flush=True)
+    for group in ("mask", "region", "metal", "size"):
+        means(rows, group)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -27,28 +28,17 @@ from SSLMARLib.networks.imgnet import RESIDUAL_UNIT_PER_CM
 from SSLMARLib.networks.slice_network import GRID_PIXELS, SliceNet
 from SSLMARLib.networks.weights import save_weights
 from SSLMARLib.simulation.metal_masks import body_mask, random_metal_mask
-from SSLMARLib.simulation.physics import load_physics
 from SSLMARLib.simulation.scan import ScanProtocol, simulate_scan
-from SSLMARLib.tomography import FanBeamGeometry, FanBeamProjector
+from SSLMARLib.simulation.scanners import Scanner, random_scanner, smoothed_starved_rays
+from SSLMARLib.simulation.volume import blurred_along_detector
+from SSLMARLib.tomography import FanBeamProjector
 from SSLMARLib.tomography.projector import get_projector
 from SSLMARLib.training.augmentation import TurnAndScale
 from SSLMARLib.training.slices import read_metal_free_slices
 
-SIDE_CM = 36.0
 METALS = {"titanium": 0.42, "cobalt_chromium": 0.22, "stainless_steel": 0.22, "amalgam": 0.05, "gold": 0.03, "platinum": 0.03, "iron": 0.03}
 BATCH = 8
 PIXELS_MM = (0.45, 0.95)
-
-
-def random_scanner(generator, device) -> FanBeamProjector:
-    pixels = int(generator.choice((448, 480, 544, 576)))
-    source_cm, detector_cm, cell_cm = generator.uniform(50, 62), generator.uniform(38, 52), generator.uniform(0.055, 0.11)
-    geometry = FanBeamGeometry(
-        image_shape=(pixels, pixels), pixel_size_cm=SIDE_CM / pixels, views=8 * int(generator.integers(90, 146)),
-        bins=int(1.45 * SIDE_CM / cell_cm) | 1, detector_width_cm=1.5 * SIDE_CM * (source_cm + detector_cm) / source_cm,
-        source_radius_cm=source_cm, detector_radius_cm=detector_cm,
-    )  # fmt: skip
-    return FanBeamProjector(geometry, device=device)
 
 
 def random_slices(slices, generator) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -65,34 +55,25 @@ def random_slices(slices, generator) -> tuple[numpy.ndarray, numpy.ndarray]:
     return numpy.stack(images), numpy.stack(masks)
 
 
-def gaussian(sinogram, sigma: float, axis: int):
-    reach = math.ceil(3.5 * sigma)
-    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=sinogram.device) / sigma) ** 2)
-    weights = (weights / weights.sum()).view((1, 1, 1, -1) if axis == 2 else (1, 1, -1, 1))
-    padding, mode = ((reach, reach, 0, 0), "replicate") if axis == 2 else ((0, 0, reach, reach), "circular")
-    return torch.nn.functional.conv2d(torch.nn.functional.pad(sinogram[:, None], padding, mode=mode), weights)[:, 0]
-
-
-def scanned(projector, truth_hu, metal, pixel_mm, generator, noise):
-    """The slices (BATCH, rows, columns) in HU as this scanner shows them, with metal."""
+def scanned(scanner: Scanner, projector, truth_hu, metal, pixel_mm, generator, noise):
+    """The slices (BATCH, rows, columns) in HU as this scanner shows them, with metal; each time with another metal."""
     names = list(METALS)
     protocol = ScanProtocol(
-        physics=load_physics(float(generator.choice((100, 120, 120, 120, 140)))), photons=10 ** generator.uniform(5.8, 7.4), noise="shared",
-        material=str(generator.choice(names, p=list(METALS.values()))), partial_volume_divisor=float(generator.choice((4, 4, 2, 1))),
+        noise="shared", material=str(generator.choice(names, p=list(METALS.values()))),
+        partial_volume_divisor=float(generator.choice((4, 4, 2, 1))),
     )  # fmt: skip
     grid = SliceGrid(truth_hu.shape[1:], (pixel_mm, pixel_mm), projector.geometry.image_shape[0])
     cover = grid.to_grid(metal.float()).clamp(0, 1)
     image = grid.to_grid(hu_to_attenuation(truth_hu)).clamp(min=0)
-    scan = simulate_scan(image, torch.where(cover < 0.05, 0.0, cover), projector, protocol, noise, pixel_size_cm=grid.pixel_mm / 10)
+    cover = torch.where(cover < 0.05, 0.0, cover)
+    scan = simulate_scan(image, cover, projector, scanner.protocol(protocol), noise, pixel_size_cm=grid.pixel_mm / 10)
     sinogram = scan.sinogram
-    if generator.random() < 0.4:  # adaptive filtering of starved rays, as scanners do
-        start, amount = generator.uniform(4.5, 7.0), generator.uniform(0.8, 2.5)
-        sinogram = torch.lerp(sinogram, gaussian(gaussian(sinogram, amount, 2), amount / 2, 1), (sinogram - start).clamp(0, 1))
+    if scanner.smoothed_from is not None:
+        sinogram = smoothed_starved_rays(sinogram, scanner.smoothed_from, scanner.smoothed_bins)
     ratio = grid.pixel_mm / 10 / projector.geometry.pixel_size_cm
-    bin_mm = 10 * ratio * projector.geometry.bin_width_cm / projector.geometry.magnification
-    difference = gaussian(sinogram - scan.metal_free_sinogram, generator.uniform(0.5, 1.8) / bin_mm / 2.355, 2)
+    difference = blurred_along_detector(sinogram - scan.metal_free_sinogram, scanner.kernel_fwhm_mm / (10 * ratio * scanner.cell_cm))
     result = truth_hu + attenuation_difference_to_hu(grid.from_grid(projector.fbp(difference / ratio)))
-    return result.clamp(-1024, 3071 if generator.random() < 0.8 else 20000)
+    return result.clamp(-1024, scanner.highest_hu or 20000)
 
 
 def corrected(method, projector, slices_hu, mask, pixel_mm):
@@ -114,7 +95,10 @@ def example(slices, scanners, method, projector, generator, noise, device):
     with torch.no_grad():
         truth_hu, metal = (torch.from_numpy(part).to(device) for part in random_slices(slices, generator))
         pixel_mm = generator.uniform(*PIXELS_MM)
-        slices_hu = scanned(scanners[generator.integers(len(scanners))], truth_hu.float(), metal, pixel_mm, generator, noise)
+        built, projector_of_scanner = scanners[generator.integers(len(scanners))]
+        geometry = {name: getattr(built, name) for name in ("grid_pixels", "views", "cell_cm", "source_cm", "detector_cm")}
+        scanner = replace(random_scanner(generator), **geometry)  # another protocol on one of the scanners that are built already
+        slices_hu = scanned(scanner, projector_of_scanner, truth_hu.float(), metal, pixel_mm, generator, noise)
         mask = metal
         if generator.random() < 0.35:  # as a threshold finds it
             near = torch.nn.functional.max_pool2d(metal[:, None].float(), 21, 1, 10)[:, 0] > 0
@@ -127,7 +111,7 @@ def example(slices, scanners, method, projector, generator, noise, device):
 def train(data, output, seconds, device, leave_out):
     slices = read_metal_free_slices(data, leave_out=leave_out)
     generator, noise = numpy.random.default_rng(5), torch.Generator(device).manual_seed(1)
-    scanners = [random_scanner(numpy.random.default_rng(seed), device) for seed in range(12)]
+    scanners = [(one, FanBeamProjector(one.geometry(), device=device)) for one in map(random_scanner, range(12))]
     method, projector = SSLMAR(), get_projector(device)
     network = SliceNet([48, 64, 96, 128, 160]).to(device, memory_format=torch.channels_last)
     average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
