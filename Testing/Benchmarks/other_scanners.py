@@ -1,10 +1,11 @@
-"""Methods on slices of other scanners: two fan geometries that are not the product's, blur, few photons, three metals; true and found masks.
+"""Methods on slices of other scanners: two fan geometries that are not the product's, blur, few photons, three metals.
 
     python Testing/Benchmarks/other_scanners.py [--data FOLDER] [--methods li nmar cnnmar sslmar] [--masks true found]
 
-FOLDER holds the metal-free development volumes (../shared/data/dev beside the repository). 18 slices of three volumes, drawn from one seed.
-Prints the RMSE in HU against the slice without metal, the true metal left out, of each case, and the means by mask, region, metal and size. Some of these cases were looked at when
-SliceNet's `artifact_hu` was chosen, so its figures are development figures.
+FOLDER holds the metal-free development volumes (../shared/data/dev beside the repository). 18 slices of three volumes, drawn from one seed,
+each corrected with the true mask and with the one that is found by threshold. Prints the RMSE in HU against the slice without metal, the
+true metal left out, of each case, and the means by mask, region, metal and size. Some of these cases were looked at when SliceNet's
+`artifact_hu` was chosen, so its figures are development figures.
 """
 
 from __future__ import annotations
