@@ -12,6 +12,7 @@ from pathlib import Path
 from .errors import InputError
 
 _unfinished: set[Path] = set()
+_set_aside: dict[Path, Path] = {}  # former folders, and the names that are theirs until new ones have them
 
 
 @contextlib.contextmanager
@@ -48,8 +49,36 @@ def all_or_none() -> Iterator[Callable[..., None]]:
         _unfinished.difference_update(new)
 
 
+def replace_folder(content: Path, path: Path) -> None:
+    """Give a finished folder its name, in place of one that may have it. Before, between and after the renames the former or the new
+    one is whole: the former is set aside beside it, and only removed once the new one is in place. Raises OSError."""
+    former = path.parent / f"{path.name[:40]}.former.{secrets.token_hex(4)}"
+    _set_aside[former] = path
+    try:
+        if path.exists():
+            os.replace(path, former)
+        os.replace(content, path)
+    finally:
+        _bring_back(former, path)
+        del _set_aside[former]
+
+
+def _bring_back(former: Path, path: Path) -> None:
+    """The folder that was set aside gets its name again, or is removed where the new one has it."""
+    if not former.exists():
+        return
+    with contextlib.suppress(OSError):
+        if path.exists():
+            _remove(former)
+        else:
+            os.rename(former, path)  # never onto a folder that is not empty
+
+
 def remove_unfinished() -> None:
-    """Remove every output that is not complete: for a process that is about to end without unwinding."""
+    """Remove every output that is not complete, and bring back what was set aside: for a process that is about to end without
+    unwinding."""
+    for former, path in tuple(_set_aside.items()):
+        _bring_back(former, path)
     for path in tuple(_unfinished):
         _remove(path)
 

@@ -10,13 +10,15 @@ import contextlib
 import errno
 import logging
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy
 
-from ..atomic_files import unfinished_beside
+from ..atomic_files import replace_folder, unfinished_beside
 from ..errors import InputError
 from .dicom import is_dicom_file, read_dicom
 from .dicom_writing import write_dicom_folder
@@ -25,6 +27,7 @@ from .volume import GEOMETRY_TOLERANCE_MM, CTVolume, describe_size
 
 logger = logging.getLogger(__name__)
 
+DETACHED_HEADER_SUFFIXES = (".mhd", ".nhdr")
 DETACHED_DATA_SUFFIXES = (".raw", ".zraw", ".raw.gz")
 READABLE = f"{', '.join(FORMATS)} or a folder of DICOM slices"
 
@@ -75,14 +78,9 @@ def write_volume(
             content = temporary / "content"
             content.mkdir()
             write_dicom_folder(volume, content, series_suffix)
-            _move_folder(content, path, temporary)
+            replace_folder(content, path)
         else:
-            content = temporary / (path.name[: -len(suffix)] + suffix)
-            write_image_file(volume, content)
-            for item in list(temporary.iterdir()):
-                if item != content:  # the data file of a detached header, which names it
-                    os.replace(item, path.parent / item.name)
-            os.replace(content, path)
+            _write_file(volume, path, temporary)
 
 
 def refuse_output(
@@ -119,6 +117,42 @@ def refuse_same_output(paths: Iterable[str | os.PathLike | None]) -> None:
         if names & seen:
             raise InputError(f"The output {path} would replace another output of this run; give each a name of its own.")
         seen |= names
+
+
+def _write_file(volume: CTVolume, path: Path, temporary: Path) -> None:
+    """Write the file in the temporary folder, then move it. The data of a detached header come before it and never under the name
+    that the former header gives, so that the header in place has its own data at any moment."""
+    suffix = known_suffix(path)
+    stem, former = path.name[: -len(suffix)], _data_file_of(path)
+    if former is not None and former.name.lower() == f"{stem}.raw".lower():
+        stem = f"{stem}.{secrets.token_hex(4)}"
+    content = temporary / (stem + suffix)
+    write_image_file(volume, content)
+    moved = [path.with_name(item.name) for item in temporary.iterdir() if item != content]
+    try:
+        for item in moved:
+            os.replace(temporary / item.name, item)
+        os.replace(content, path)
+    except BaseException:
+        for item in moved:
+            if item != _data_file_of(path):
+                item.unlink(missing_ok=True)
+        raise
+    if former is not None and former not in moved:
+        with contextlib.suppress(OSError):
+            former.unlink()
+
+
+def _data_file_of(path: Path) -> Path | None:
+    """The data file beside a detached header which the header names and which is its own by its name; None without."""
+    suffix = known_suffix(path)
+    if suffix not in DETACHED_HEADER_SUFFIXES or not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        found = re.search(rb"^(?:ElementDataFile *=|data ?file:) *([^\r\n]+?) *\r?$", file.read(1 << 16), re.MULTILINE | re.IGNORECASE)
+    data_path = None if found is None else path.with_name(Path(os.fsdecode(found[1])).name)
+    own = data_path is not None and data_path.name.startswith(f"{path.name[: -len(suffix)]}.")
+    return data_path if own and data_path.name.lower().endswith(DETACHED_DATA_SUFFIXES) else None
 
 
 @contextlib.contextmanager
@@ -163,10 +197,11 @@ def _is_inside(path: Path, folder: Path) -> bool:
 def files_of(path: Path) -> list[Path]:
     """The file, and the data files that a detached header of this name may have."""
     suffix = known_suffix(path)
-    if suffix not in (".mhd", ".nhdr"):
+    if suffix not in DETACHED_HEADER_SUFFIXES:
         return [path]
-    stem = path.name[: -len(suffix)]
-    return [path, *(path.with_name(stem + data_suffix) for data_suffix in DETACHED_DATA_SUFFIXES)]
+    stem, named = path.name[: -len(suffix)], _data_file_of(path)
+    data_paths = [path.with_name(stem + data_suffix) for data_suffix in DETACHED_DATA_SUFFIXES]
+    return [path, *data_paths, *([] if named is None or named in data_paths else [named])]
 
 
 def _refuse_suffix(path: Path, is_dicom: bool) -> None:
@@ -192,19 +227,6 @@ def _refuse_place(path: Path, overwrite: bool, is_folder: bool) -> None:
         raise InputError(f"The output {existing[0]} exists; give --overwrite (overwrite=True) to replace it.")
     if is_folder and not all(item.is_file() and is_dicom_file(item) for item in path.iterdir()):
         raise InputError(f"The folder {path} holds more than DICOM files and is not overwritten; give another name.")
-
-
-def _move_folder(content: Path, path: Path, temporary: Path) -> None:
-    """Put the finished folder in place; a former one is kept until then."""
-    former = temporary / "former"
-    if path.exists():
-        os.replace(path, former)
-    try:
-        os.replace(content, path)
-    except BaseException:
-        if former.exists():
-            os.replace(former, path)
-        raise
 
 
 def _writing_failed(path: Path, error: Exception) -> InputError:

@@ -40,7 +40,7 @@ def write(volume, path):
     stop_here()
 reading_writing.write_image_file = write""",
     "writing the report": """
-from SSLMARLib import correction, files
+from SSLMARLib import atomic_files, correction
 from SSLMARLib.commands import correct
 report = correction.CorrectionReport("li", 4, 2, 9, 1.0, 2000.0, 1.0, 9.0, 0.1, "cpu", 8)
 correct.reduce_metal_artifacts = lambda volume, *_, **__: correction.CorrectionResult(volume, volume > 2000, report)

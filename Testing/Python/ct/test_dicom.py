@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy
@@ -291,3 +296,64 @@ def test_original_files_that_went_away_are_named(tmp_path, make_dicom_series):
     Path(volume.dicom_files[1]).unlink()
     with pytest.raises(InputError, match="needed for its tags"):
         write_volume(volume, tmp_path / "out")
+
+
+RENAME_THAT_HANGS = """
+import hashlib, os, sys
+from SSLMARLib.ct.reading_writing import read_volume, write_volume
+from SSLMARLib.commands.interruption import Interruption
+
+volume, replace, calls = read_volume(sys.argv[1]), os.replace, []
+def hang(*arguments):
+    calls.append(arguments)
+    if len(calls) == {number} and not {after}:
+        wait()
+    replace(*arguments)
+    if len(calls) == {number}:
+        wait()
+def wait():
+    print("now", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+try:
+    with Interruption():
+        os.replace = hang
+        write_volume(volume.with_voxels(volume.voxels_hu + 1), sys.argv[2], overwrite=True)
+except KeyboardInterrupt:  # the signal came before the wait
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number, after", [(1, False), (1, True), (2, False), (2, True)])
+def test_a_rename_that_hangs_and_a_polite_kill_leave_one_whole_series(tmp_path, make_dicom_series, repository, number, after):
+    expected = make_dicom_series(tmp_path / "scan", slices=3)
+    shutil.copytree(tmp_path / "scan", tmp_path / "out")
+    script = RENAME_THAT_HANGS.format(number=number, after=after)
+    command = [sys.executable, "-c", script, str(tmp_path / "scan"), str(tmp_path / "out")]
+    with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "now\n", process.communicate()
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "scan"]
+    numpy.testing.assert_array_equal(read_volume(tmp_path / "out").voxels_hu, expected + (number == 2 and after))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_rename_that_fails_leaves_the_former_series(tmp_path, make_dicom_series, monkeypatch, number):
+    expected, calls, replace = make_dicom_series(tmp_path / "scan"), [], os.replace
+    volume = read_volume(tmp_path / "scan")
+    shutil.copytree(tmp_path / "scan", tmp_path / "out")
+
+    def fail(*arguments):
+        calls.append(arguments)
+        if len(calls) == number:
+            raise OSError(5, "Input/output error")
+        replace(*arguments)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(InputError, match="could not be written"):
+        write_volume(volume.with_voxels(volume.voxels_hu + 1), tmp_path / "out", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "scan"]
+    numpy.testing.assert_array_equal(read_volume(tmp_path / "out").voxels_hu, expected)

@@ -338,3 +338,64 @@ def test_simple_itk_warnings_are_off_only_inside():
     with image_file.quiet_simple_itk():
         assert not SimpleITK.ProcessObject.GetGlobalWarningDisplay()
     assert SimpleITK.ProcessObject.GetGlobalWarningDisplay() == before
+
+
+@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_header_and_data_are_a_pair_whenever_the_process_is_killed(tmp_path, suffix, renames):
+    """Killed without a word before the first rename, between the two, and right after the last."""
+    old, new = example(), example(shape=(3, 5, 4), spacing_mm=(2.0, 1.0, 1.0))
+    new = new.with_voxels(old.voxels_hu[::-1].copy())
+    path = tmp_path / f"scan{suffix}"
+    write_volume(old, path)
+    write_volume(new, tmp_path / "new.nrrd")
+    script = f"""
+import os, sys
+from SSLMARLib.ct.reading_writing import read_volume, write_volume
+volume, replace, left = read_volume(sys.argv[1]), os.replace, {renames}
+def replace_some(*arguments):
+    global left
+    if left == 0:
+        os._exit(9)
+    replace(*arguments)
+    left -= 1
+    if left == 0 and {renames} == 2:
+        os._exit(9)
+os.replace = replace_some
+write_volume(volume, sys.argv[2], overwrite=True)
+"""
+    source_tree = os.path.dirname(os.path.dirname(os.path.dirname(image_file.__file__)))
+    done = subprocess.run([sys.executable, "-c", script, tmp_path / "new.nrrd", path], cwd=source_tree, capture_output=True, text=True)
+    assert done.returncode == 9, done.stderr
+    found, expected = read_volume(path), new if renames == 2 else old
+    numpy.testing.assert_array_equal(found.voxels_hu, expected.voxels_hu)
+    assert found.same_geometry(expected)
+
+
+@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
+def test_overwriting_a_pair_again_and_again_leaves_one_pair(tmp_path, suffix):
+    path = tmp_path / f"scan{suffix}"
+    for number in range(4):
+        volume = example().with_voxels(numpy.full((3, 5, 4), number, numpy.int16))
+        write_volume(volume, path, overwrite=True)
+        numpy.testing.assert_array_equal(read_volume(path).voxels_hu, volume.voxels_hu)
+        assert len(list(tmp_path.iterdir())) == 2
+        data_path = next(item for item in tmp_path.iterdir() if item != path)
+        assert "input itself" in refusal(refuse_output, path, [data_path], True)
+
+
+@pytest.mark.parametrize("rename", [1, 2])
+def test_a_rename_that_fails_leaves_the_former_pair(tmp_path, monkeypatch, rename):
+    path, calls, replace = tmp_path / "scan.mhd", [], os.replace
+    write_volume(example(), path)
+
+    def fail(*arguments):
+        calls.append(arguments)
+        if len(calls) == rename:
+            raise OSError(5, "Input/output error")
+        replace(*arguments)
+
+    monkeypatch.setattr(os, "replace", fail)
+    assert "could not be written" in refusal(write_volume, example(shape=(2, 3, 3)), path, overwrite=True)
+    numpy.testing.assert_array_equal(read_volume(path).voxels_hu, example().voxels_hu)
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["scan.mhd", "scan.raw"]
