@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..atomic_files import all_or_none
+    from ..ct.dicom_writing import SIMULATED_METAL, SIMULATION_TRUTH
     from ..ct.reading_writing import files_of, read_mask, read_volume, refuse_output, write_volume
 
     if not 0 <= arguments.seed < 2**63:
@@ -97,12 +98,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
         progress(0.9, "Writing")
         mask_volume = replace(volume.with_voxels(mask.astype("uint8")), metadata={}, dicom_files=())
-        for path, one, suffix in (
-            (mask_path, mask_volume, ""),
-            (truth_path, volume, "metal-free"),
-            (arguments.output, volume.with_voxels(result_hu), "simulated metal"),
+        for path, one, kind in (
+            (mask_path, mask_volume, SIMULATION_TRUTH),
+            (truth_path, volume, SIMULATION_TRUTH),
+            (arguments.output, volume.with_voxels(result_hu), SIMULATED_METAL),
         ):
-            write(files_of(path), write_volume, one, path, overwrite=arguments.overwrite, series_suffix=suffix)
+            write(files_of(path), write_volume, one, path, overwrite=arguments.overwrite, series_kind=kind)
     slices = int(mask.any(axis=(1, 2)).sum())
     say(
         arguments,

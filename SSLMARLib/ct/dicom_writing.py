@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import uuid
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -52,8 +53,27 @@ CHARACTER_SETS = {
 """DICOM's names (PS3.3 C.12.1.1.2) -> Python's; with code extensions the names begin with `ISO 2022 IR`."""
 
 
-def write_dicom_folder(volume: CTVolume, folder: Path, series_suffix: str = "MAR") -> None:
-    """Write one file for each slice into `folder`, which exists.
+LONGEST_DESCRIPTION = 64
+"""Characters of a Series Description (VR LO)."""
+
+
+@dataclass(frozen=True)
+class SeriesKind:
+    """What a written series says of itself. description: of the series, with {} for the original's; derivation: the sentence that says
+    how it was made; mark: a further value of its image type, or "" for none."""
+
+    description: str
+    derivation: str
+    mark: str = ""
+
+
+CORRECTED = SeriesKind("{} MAR", "Metal artifact reduction")
+SIMULATED_METAL = SeriesKind("SIMULATED metal: {}", "SIMULATED metal, which this patient does not have, added to a scan", "SIMULATED")
+SIMULATION_TRUTH = SeriesKind("SIMULATED case, truth: {}", "Unchanged copy of a scan, the truth of a SIMULATED case", "SIMULATED")
+
+
+def write_dicom_folder(volume: CTVolume, folder: Path, kind: SeriesKind = CORRECTED) -> None:
+    """Write one file for each slice into `folder`, which exists; `kind` says what the series is called.
 
     The voxels are stored as int16 HU (slope 1, intercept 0). Where they are no whole numbers or exceed int16, the
     original slice's own slope and intercept are used, so that unchanged values stay exactly the same and others are
@@ -75,7 +95,7 @@ def write_dicom_folder(volume: CTVolume, folder: Path, series_suffix: str = "MAR
             except RuntimeError:
                 raise InputError(f"{path} is needed for its tags and cannot be read any more.") from None
             slope, intercept = (1.0, 0.0) if as_int16 else _rescale(original)
-            tags = _copied_tags(original) | series | _new_tags(original, series_suffix, slope, intercept)
+            tags = _copied_tags(original) | series | _new_tags(original, kind, slope, intercept)
             image = SimpleITK.GetImageFromArray(_values_to_write(plane, slope, intercept, as_int16)[numpy.newaxis])
             image.SetSpacing((*original.GetSpacing()[:2], volume.spacing_mm[0]))
             image.SetOrigin(original.GetOrigin())
@@ -111,17 +131,18 @@ def _values_to_write(plane: numpy.ndarray, slope: float, intercept: float, as_in
     return stored * slope + intercept
 
 
-def _new_tags(original: SimpleITK.ImageFileReader, suffix: str, slope: float, intercept: float) -> dict[str, str]:
+def _new_tags(original: SimpleITK.ImageFileReader, kind: SeriesKind, slope: float, intercept: float) -> dict[str, str]:
     """The tags that differ from the original slice's."""
     image_type = tag(original, "0008|0008").split("\\")
     number = tag_number(original, "0020|0011")
-    description = f"{_text(original, '0008|103e')} {suffix}".strip()
+    room = LONGEST_DESCRIPTION - len(kind.description.format(""))
+    description = kind.description.format(_text(original, "0008|103e")[:room]).strip(" :")
     return {
         "0008|0005": "ISO_IR 192",
-        "0008|0008": "\\".join(["DERIVED", "SECONDARY", *(image_type[2:] or ["AXIAL"])]),
+        "0008|0008": "\\".join(["DERIVED", "SECONDARY", *(image_type[2:] or ["AXIAL"]), *([kind.mark] if kind.mark else [])]),
         "0008|0018": _new_uid(),
-        "0008|103e": description if len(description) <= 64 else f"{description[: 63 - len(suffix)]} {suffix}",
-        "0008|2111": f"Metal artifact reduction, SSLMAR {__version__}",
+        "0008|103e": description,
+        "0008|2111": f"{kind.derivation}, SSLMAR {__version__}",
         "0020|0011": str(int(number or 0) + SERIES_NUMBER_OFFSET),
         "0028|0100": "16",
         "0028|0101": "16",

@@ -21,7 +21,7 @@ import numpy
 from ..atomic_files import replace_folder, unfinished_beside
 from ..errors import InputError
 from .dicom import is_dicom_file, read_dicom
-from .dicom_writing import write_dicom_folder
+from .dicom_writing import CORRECTED, SeriesKind, write_dicom_folder
 from .image_file import FORMATS, known_suffix, read_image_file, refuse_name, refuse_not_finite, refuse_unreadable, write_image_file
 from .volume import GEOMETRY_TOLERANCE_MM, CTVolume, describe_size
 
@@ -60,12 +60,13 @@ def read_mask(path: str | os.PathLike, like: CTVolume) -> numpy.ndarray:
 
 
 def write_volume(
-    volume: CTVolume, path: str | os.PathLike, overwrite: bool = False, *, series_suffix: str = "MAR"
+    volume: CTVolume, path: str | os.PathLike, overwrite: bool = False, *, series_kind: SeriesKind = CORRECTED
 ) -> None:
     """Write a volume in the format of the path's suffix, or as a folder of DICOM slices if it came from DICOM.
 
-    series_suffix: what is added to the DICOM series description. Raises InputError if the output exists and `overwrite`
-    is False, its folder is missing or not writable, the disk is full, or the format has no place for the values.
+    series_kind: how a DICOM series is described (CORRECTED, SIMULATED_METAL or SIMULATION_TRUTH of `dicom_writing`).
+    Raises InputError if the output exists and `overwrite` is False, its folder is missing or not writable, the disk is
+    full, or the format has no place for the values.
     """
     path = Path(path)
     _refuse_suffix(path, is_dicom=bool(volume.dicom_files))
@@ -77,7 +78,7 @@ def write_volume(
         if suffix is None:
             content = temporary / "content"
             content.mkdir()
-            write_dicom_folder(volume, content, series_suffix)
+            write_dicom_folder(volume, content, series_kind)
             replace_folder(content, path)
         else:
             _write_file(volume, path, temporary)
