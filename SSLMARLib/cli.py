@@ -40,6 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return the exit status. Never shows a traceback for what a user can cause."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started this program; else the next file would take its place
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (as long as the program)
     with Interruption() as interruption:
         try:
             return _run(argv)

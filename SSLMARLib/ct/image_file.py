@@ -50,14 +50,22 @@ def quiet_simple_itk() -> Iterator[None]:
 @contextlib.contextmanager
 def _quiet_meta_io() -> Iterator[None]:
     """MetaIO, which reads MetaImage headers, prints what it does not like on standard error itself: off inside."""
-    kept = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        kept = os.dup(2)
+    except OSError:  # standard error is closed
+        kept = None
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    if nowhere != 2:
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+    try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        if kept is None:
+            os.close(2)
+        else:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def refuse_name(path: Path) -> None:

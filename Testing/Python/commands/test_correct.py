@@ -313,3 +313,11 @@ def test_the_command_line_gives_what_python_gives(sslmar, scan, make_voxels, tmp
     assert sslmar("correct", scan, tmp_path / "out.nrrd", "--method", method)[0] == 0
     expected = SSLMARLib.reduce_metal_artifacts(make_voxels(), (3.0, 3.0, 3.0), method=method).volume_hu
     numpy.testing.assert_array_equal(SSLMARLib.read_volume(tmp_path / "out.nrrd").voxels_hu, expected)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors of POSIX")
+def test_with_standard_error_closed(save, tmp_path, start):
+    close = "import os, sys; os.close(2); os.execv(sys.executable, [sys.executable, '-m', 'SSLMARLib', *sys.argv[1:]])"
+    process = start("correct", save("scan.mha"), tmp_path / "out.mha", "--method", "li", script=close)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and "out.mha" in output and (tmp_path / "out.mha").exists()

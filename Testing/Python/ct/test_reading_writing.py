@@ -399,3 +399,30 @@ def test_a_rename_that_fails_leaves_the_former_pair(tmp_path, monkeypatch, renam
     assert "could not be written" in refusal(write_volume, example(shape=(2, 3, 3)), path, overwrite=True)
     numpy.testing.assert_array_equal(read_volume(path).voxels_hu, example().voxels_hu)
     assert sorted(item.name for item in tmp_path.iterdir()) == ["scan.mhd", "scan.raw"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors of POSIX")
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_format_is_read_with_standard_error_closed(tmp_path, suffix):
+    write_volume(example(), tmp_path / f"scan{suffix}")
+    script = f"""
+import os
+from SSLMARLib.ct.reading_writing import read_volume
+os.close(2)
+volume = read_volume(r"{tmp_path}/scan{suffix}")
+try:
+    os.fstat(2)
+except OSError:
+    print(int(volume.voxels_hu.astype("int64").sum()))
+"""
+    source_tree = os.path.dirname(os.path.dirname(os.path.dirname(image_file.__file__)))
+    done = subprocess.run([sys.executable, "-c", script], cwd=source_tree, capture_output=True, text=True)
+    assert done.stdout == f"{int(example().voxels_hu.astype('int64').sum())}\n", done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors of POSIX")
+def test_standard_error_is_as_before_after_reading(tmp_path, capfd):
+    write_volume(example(), tmp_path / "scan.mha")
+    read_volume(tmp_path / "scan.mha")
+    os.write(2, b"still here")
+    assert capfd.readouterr().err == "still here"
