@@ -13,7 +13,7 @@ from importlib import import_module
 
 from ._version import __version__
 from .commands.interruption import STATUS_CANCELLED, Interruption
-from .errors import Cancelled, MARError
+from .errors import Cancelled, MARError, plain_text
 
 VERBS = ("demo", "segment", "correct", "simulate", "train", "evaluate", "bench", "info")
 DONE, BAD_INPUT = 0, 2
@@ -63,9 +63,9 @@ def _run(argv: list[str] | None) -> int:
     # torch's threads sleep while they wait for each other: on a computer that is busy with other things too, spinning only slows down
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = build_parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.ERROR if arguments.quiet else logging.WARNING, format="sslmar: %(message)s", stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_PlainFormatter("sslmar: %(message)s"))
+    logging.basicConfig(level=logging.ERROR if arguments.quiet else logging.WARNING, handlers=[handler])
     try:
         return arguments.run(arguments)
     except Cancelled:
@@ -90,12 +90,19 @@ def _run(argv: list[str] | None) -> int:
         return DONE
     except OSError as error:  # a name that is too long, a disk that was pulled out
         name = "" if error.filename is None else f"{error.filename}: "
-        sys.stderr.write(f"sslmar: error: {name}{error.strerror or error}.\n")
+        sys.stderr.write(f"sslmar: error: {plain_text(f'{name}{error.strerror or error}')}.\n")
         return BAD_INPUT
+
+
+class _PlainFormatter(logging.Formatter):
+    """Warnings quote headers of files, which may hold anything."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the library's name)
+        return plain_text(super().formatMessage(record))
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments in one line, as every other error."""
 
     def error(self, message: str):
-        self.exit(BAD_INPUT, f"sslmar: error: {' '.join(message.split())}; `{self.prog} --help` shows what is possible.\n")
+        self.exit(BAD_INPUT, f"sslmar: error: {' '.join(plain_text(message).split())}; `{self.prog} --help` shows what is possible.\n")

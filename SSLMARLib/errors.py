@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import unicodedata
+
+NO_TEXT = {"Cc": " ", "Zl": " ", "Zp": " ", "Cs": "?"}
+"""Unicode's categories of control characters (escape codes begin with one) and line separators, and of half characters, which no
+terminal takes; and what is shown in their place."""
+
+
+def plain_text(text: str) -> str:
+    """Text of a file, such as a name in a header, as it may be shown: in one line, without codes that command a terminal."""
+    return "".join(NO_TEXT.get(unicodedata.category(character), character) for character in text)
+
 
 class MARError(Exception):
-    """Anything SSLMAR reports to a user. The message is a full sentence for that user, not for a developer."""
+    """Anything SSLMAR reports to a user. The message is a full sentence for that user, not for a developer; as it may quote a file,
+    it goes through `plain_text`."""
+
+    def __init__(self, *values, **options) -> None:
+        super().__init__(*(plain_text(value) if isinstance(value, str) else value for value in values), **options)
 
 
 class InputError(MARError, ValueError):

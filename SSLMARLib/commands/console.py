@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..errors import plain_text
+
 
 @contextmanager
 def progress_bar(arguments, description: str = "") -> Iterator[Callable[[float, str], None]]:
@@ -22,7 +24,7 @@ def progress_bar(arguments, description: str = "") -> Iterator[Callable[[float, 
     with tqdm(total=1.0, desc=description, bar_format=bar_format, leave=False, file=sys.stderr) as bar:
 
         def show(fraction: float, message: str) -> None:
-            bar.set_description_str(message, refresh=False)
+            bar.set_description_str(plain_text(message), refresh=False)
             bar.update(max(0.0, fraction - bar.n))
             bar.refresh()
 
@@ -32,5 +34,5 @@ def progress_bar(arguments, description: str = "") -> Iterator[Callable[[float, 
 def say(arguments, text: str) -> None:
     """A line of result on standard output, unless --quiet."""
     if not arguments.quiet:
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(plain_text(text) + "\n")
         sys.stdout.flush()

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ..atomic_files import refuse_existing, write_text
-from ..errors import InputError
+from ..errors import InputError, plain_text
 from ..methods import DEFAULT_METHOD
 
 HELP = "Measure methods on benchmark slices, simulated volumes or real scans: table, JSON, figure."
@@ -112,5 +112,5 @@ def run(arguments: argparse.Namespace) -> int:
         figure_comparison(rows, arguments.figure, (low_hu, high_hu), overwrite=arguments.overwrite)
     if is_temporary:
         resume_path.unlink(missing_ok=True)
-    sys.stdout.write(format_table(report))
+    sys.stdout.write("".join(f"{plain_text(line)}\n" for line in format_table(report).split("\n")[:-1]))
     return 0

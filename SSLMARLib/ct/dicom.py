@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy
 import SimpleITK
 
-from ..errors import InputError
+from ..errors import InputError, plain_text
 from .image_file import image_to_volume, quiet_simple_itk, refuse_name
 from .volume import CTVolume
 
@@ -102,14 +102,14 @@ def _slice_of(reader: SimpleITK.ImageFileReader, path: Path) -> DicomSlice:
     dimensions = reader.GetDimension()
     direction = numpy.eye(3)
     direction[:dimensions, :dimensions] = numpy.array(reader.GetDirection()).reshape(dimensions, dimensions)
-    modality = tag(reader, "0008|0060")
+    modality = plain_text(tag(reader, "0008|0060"))
     localizer = "LOCALIZER" in tag(reader, "0008|0008").upper()
     screenshot = tag(reader, "0008|0016").startswith(SECONDARY_CAPTURE)
     return DicomSlice(
         path=os.fspath(path),
         series_uid=tag(reader, "0020|000e"),
         instance_uid=tag(reader, "0008|0018"),
-        description=tag(reader, "0008|103e").encode("utf-8", "replace").decode("utf-8"),
+        description=plain_text(tag(reader, "0008|103e")),
         modality=modality,
         is_tomographic=modality == "CT" and not localizer and not screenshot,
         size=size,

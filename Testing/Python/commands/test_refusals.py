@@ -292,3 +292,56 @@ def test_a_mask_with_nan_is_refused(refusal, scan, save, make_voxels, tmp_path):
     mask[1, 40, 40] = numpy.nan
     assert "NaN" in refusal("correct", scan, tmp_path / "out.nrrd", "--mask", save("mask.nrrd", mask))
     assert SimpleITK.ReadImage(str(scan)).GetSize() == (80, 80, 4)
+
+
+COMMANDS_OF_A_TERMINAL = "\x1b[2J\x1b]0;owned\x07Head\x9b31m"
+
+
+def _series_beside(folder, make_dicom_folder, modality):
+    """Puts a second series into the folder; both have descriptions that command a terminal."""
+    import pydicom
+
+    for path in make_dicom_folder("other").iterdir():
+        data = pydicom.dcmread(path)
+        data.Modality = modality
+        data.save_as(folder / f"other{path.name}")
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        data.SpecificCharacterSet = "ISO_IR 100"
+        data.SeriesDescription = COMMANDS_OF_A_TERMINAL
+        data.save_as(path)
+
+
+def _has_no_controls(text: str) -> bool:
+    return all(character.isprintable() for character in text.replace("\n", ""))
+
+
+def test_escape_codes_of_a_header_do_not_reach_the_terminal_in_errors(refusal, make_dicom_folder, tmp_path):
+    folder = make_dicom_folder()
+    _series_beside(folder, make_dicom_folder, "CT")
+    sentence = refusal("segment", folder, tmp_path / "out.nrrd")
+    assert "2 CT series" in sentence and "Head" in sentence and _has_no_controls(sentence)
+
+
+def test_escape_codes_of_a_header_do_not_reach_the_terminal_in_warnings(start, make_dicom_folder, tmp_path):
+    folder = make_dicom_folder()
+    _series_beside(folder, make_dicom_folder, "PT")
+    output, error = start("segment", folder, tmp_path / "out.nrrd").communicate(timeout=120)
+    assert "several series" in error and "Head" in error and _has_no_controls(error + output)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_escape_codes_of_a_name_do_not_reach_the_terminal(refusal, start, scan, tmp_path):
+    assert _has_no_controls(refusal("segment", tmp_path / "a\x1b[31mb.nrrd", tmp_path / "out.nrrd"))
+    assert _has_no_controls(refusal("segment", scan, tmp_path / "out.nrrd", "--no\x1b[31msuch"))
+    output, error = start("segment", scan, tmp_path / "a\x1b[31mb.nrrd").communicate(timeout=120)
+    assert "[31mb.nrrd" in output and _has_no_controls(output + error)
+
+
+def test_every_message_is_one_line_of_text():
+    from SSLMARLib.errors import Cancelled, InputError, MissingPackageError, plain_text
+
+    for kind in (InputError, Cancelled, MissingPackageError):
+        assert str(kind("a\x1b[0m\nb\x00\u2028c\ud800")) == "a [0m b  c?"
+    assert plain_text("Müller 頭部 ✓") == "Müller 頭部 ✓"
+    assert MissingPackageError("gone", name="torch").name == "torch"
