@@ -120,9 +120,9 @@ def run(arguments) -> int:
 
 
 def _draw(path: Path, volume, result, method_title: str, overwrite: bool) -> None:
-    from ..evaluation.figures import figure_before_after
+    from ..evaluation.figures import figure_before_after, most_changed_slice
 
-    worst = int(abs(result.volume_hu.astype("float32") - volume.voxels_hu).sum(axis=(1, 2)).argmax())
+    worst = most_changed_slice(volume.voxels_hu, result.volume_hu)
     figure_before_after(
         volume.voxels_hu[worst],
         result.volume_hu[worst],

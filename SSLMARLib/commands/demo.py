@@ -88,10 +88,9 @@ def _errors_hu(scan, volumes) -> dict[str, float]:
 
 def _draw(scan, kind, corrected, method_title, errors_hu, drawn, path) -> None:
     """The slice with the strongest artifacts before and after."""
-    from ..evaluation.figures import figure_before_after
+    from ..evaluation.figures import figure_before_after, most_changed_slice
 
-    artifacts_hu = abs(scan.volume.voxels_hu.astype(float) - scan.truth.voxels_hu).sum(axis=(1, 2))
-    worst = max(_slices_with_metal(scan), key=artifacts_hu.__getitem__)
+    worst = most_changed_slice(scan.truth.voxels_hu, scan.volume.voxels_hu, of=_slices_with_metal(scan))
     figure_before_after(
         scan.volume.voxels_hu[worst],
         corrected.voxels_hu[worst],

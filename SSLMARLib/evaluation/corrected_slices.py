@@ -128,26 +128,31 @@ class _VolumeRun:
     """The slices with metal of a volume, as `sslmar correct` corrects them, by the exact FBP in any case."""
 
     def __init__(self, group: VolumeGroup, settings, progress, is_cancelled, largest_metal_only: bool):
-        self.volume, truth, metal_mask = group.load()
+        volume, truth, metal_mask = group.load()
+        self.voxels_hu, self.spacing_mm, truth_hu = volume.voxels_hu, volume.spacing_mm, None if truth is None else truth.voxels_hu
         metal_pixels = metal_mask.sum(axis=(1, 2))
         if not metal_pixels.any():
             raise InputError(f"{group.volume_path} has no metal in its mask, so there is nothing to evaluate.")
-        if largest_metal_only:
-            metal_mask = metal_mask & (numpy.arange(len(metal_mask)) == metal_pixels.argmax())[:, None, None]
+        first = 0
+        if largest_metal_only:  # copies, as views would keep the whole volumes of all methods in memory
+            first = int(metal_pixels.argmax())
+            self.voxels_hu, metal_mask, truth_hu = (
+                None if array is None else array[first : first + 1].copy() for array in (self.voxels_hu, metal_mask, truth_hu)
+            )
         self.metal_mask = metal_mask
         self.chosen = settings.chosen
         self.options = {"device": settings.device, "progress": progress, "is_cancelled": is_cancelled}
         self.slices = {
             int(number): SliceBeforeCorrection(
-                slice_name=f"{group.slice_name}:{number + 1}",
+                slice_name=f"{group.slice_name}:{first + number + 1}",
                 mask_name=group.mask_name,
                 fbp="exact",
-                uncorrected_hu=self.volume.voxels_hu[number],
+                uncorrected_hu=self.voxels_hu[number],
                 metal_mask=metal_mask[number],
-                spacing_mm=self.volume.spacing_mm[1:],
-                reference_name=None if truth is None else VOLUME_REFERENCE,
-                reference_hu=None if truth is None else truth.voxels_hu[number],
-                direction=self.volume.direction,
+                spacing_mm=self.spacing_mm[1:],
+                reference_name=None if truth_hu is None else VOLUME_REFERENCE,
+                reference_hu=None if truth_hu is None else truth_hu[number],
+                direction=volume.direction,
             )
             for number in numpy.flatnonzero(metal_mask.any(axis=(1, 2)))
         }
@@ -155,10 +160,9 @@ class _VolumeRun:
     def correct(self, method: str) -> CorrectedSlices:
         from ..correction import reduce_metal_artifacts
 
-        corrected_hu = self.volume.voxels_hu
+        corrected_hu = self.voxels_hu
         if method != UNCORRECTED:
-            result = reduce_metal_artifacts(
-                self.volume.voxels_hu, self.volume.spacing_mm, self.metal_mask, self.chosen[method], **self.options
-            )
-            corrected_hu = result.volume_hu
+            corrected_hu = reduce_metal_artifacts(
+                self.voxels_hu, self.spacing_mm, self.metal_mask, self.chosen[method], **self.options
+            ).volume_hu
         return [(one, corrected_hu[number]) for number, one in self.slices.items()]

@@ -49,6 +49,13 @@ def displayed(image, direction=None) -> numpy.ndarray:
     return image[:: -1 if direction[1][1] < 0 else 1, :: -1 if direction[0][0] < 0 else 1]
 
 
+def most_changed_slice(before_hu, after_hu, of=None) -> int:
+    """The index of the slice with the largest sum of absolute changes; both (slices, rows, columns) in HU. of: indexes to choose from,
+    None for all. One slice at a time, as whole volumes as floats may not fit into memory."""
+    numbers = range(len(before_hu)) if of is None else of
+    return int(max(numbers, key=lambda number: numpy.abs(numpy.subtract(after_hu[number], before_hu[number], dtype=float)).sum()))
+
+
 def _new_figure(columns: int, rows: int):
     backend, figures = (
         import_optional(module)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy
 import pytest
 
 from SSLMARLib.errors import InputError, MissingPackageError
-from SSLMARLib.evaluation.figures import METAL_COLOR, FigureRow, displayed, figure_before_after, figure_comparison
+from SSLMARLib.evaluation.figures import METAL_COLOR, FigureRow, displayed, figure_before_after, figure_comparison, most_changed_slice
 
 
 def _shown(axes) -> numpy.ndarray:
@@ -23,6 +25,19 @@ def test_before_after_shows_window_metal_and_difference(phantom_hu, affected_hu,
     assert numpy.allclose(_shown(after)[~metal][:, 0], numpy.clip((phantom_hu[~metal] + 200) / 400, 0, 1))
     change = phantom_hu - affected_hu[0]
     assert numpy.allclose(_shown(difference)[~metal][:, 2], numpy.clip((change[~metal] + 200) / 400, 0, 1))
+
+
+def test_the_most_changed_slice_is_found_without_a_float_copy_of_the_volume():
+    before = numpy.zeros((40, 64, 64), numpy.int16)
+    after = before.copy()
+    after[7, 0, 0], after[9], after[30] = -32768, 9, -9
+    after[30, 0, 0] = 30000
+    tracemalloc.start()
+    assert most_changed_slice(before, after) == 30
+    assert most_changed_slice(before, after, of=numpy.array([7, 9])) == 9
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < before.nbytes / 2
 
 
 def test_comparison_has_two_lines_a_case(phantom_hu, affected_hu, phantom_metals):

@@ -209,6 +209,10 @@ def test_simulated_volumes(simulated_folder):
     assert records[2]["rmse_hu"] < records[0]["rmse_hu"]
     (row,) = figure_rows(groups, EvaluationSettings(("uncorrected", "li")))
     assert row.label == "x:2, mask x_mask" and list(row.images) == ["reference", "uncorrected", "LI"]
+    # only that slice was corrected, and nothing keeps whole volumes in memory
+    assert all((image if image.base is None else image.base).nbytes == image.nbytes for image in row.images.values())
+    slices = dict(corrected_slices_module.corrected_slices(groups[0], ["li"], EvaluationSettings(("li",))))
+    assert numpy.array_equal(next(iter(slices["li"]))[1], row.images["LI"])
 
     (simulated_folder / "x_truth.nrrd").unlink()
     real = run_evaluation(find_groups(simulated_folder), EvaluationSettings(("uncorrected", "li")))
