@@ -251,7 +251,7 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
         metalSegmentation=None,
         segmentIDs=None,
         method=None,
-        thresholdHu=2000.0,
+        thresholdHu=None,
         *,
         interactive=False,
         progress=None,
@@ -263,11 +263,11 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
         Example: SSLMARLogic().process(slicer.util.getNode("CT"), thresholdHu=2500)
 
         :param inputVolume: scalar volume node in Hounsfield units.
-        :param metalSegmentation: segmentation node of the metal; without it, metal is what exceeds thresholdHu.
+        :param metalSegmentation: segmentation node of the metal; without it, metal is found by thresholdHu and the like.
         :param segmentIDs: IDs or names of the segments that are metal; all by default.
         :param method: one of SSLMARLib.available_methods(), the path of a .safetensors file that `sslmar train` wrote, or a method
           object; None for the default, as in the panel.
-        :param thresholdHu: metal threshold (HU), used without a segmentation.
+        :param thresholdHu: metal threshold (HU), without a segmentation; None for the usual one.
         :param interactive: False for scripts: no question is asked, and the application stands still meanwhile. True
           asks to install what is missing, keeps the windows alive and shows the progress in the status bar.
         :param progress: called as progress(fraction, message) with a fraction of 0 to 1.
@@ -309,10 +309,10 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
 
         return slicer_logic.processSequence(sequenceNode, **parameters)
 
-    def segmentMetal(self, inputVolume, thresholdHu=2000.0, **options):
+    def segmentMetal(self, inputVolume, thresholdHu=None, **options):
         """Return a new segmentation node whose segment 'Metal' is what exceeds the threshold (HU) in a CT volume.
 
-        :param options: smallestComponentMm3, dilationMm and segmentation of SSLMARLib.slicer_logic.segmentMetal.
+        :param options: smallestComponentMm3, peakHu, dilationMm and segmentation of SSLMARLib.slicer_logic.segmentMetal.
         :raises SSLMARLib.MARError: as that function does.
         """
         from SSLMARLib import slicer_logic

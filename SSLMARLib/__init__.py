@@ -9,15 +9,33 @@ Importing this package needs numpy alone.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ._lazy import lazy_attributes
 from ._version import __version__
 from .errors import Cancelled, InputError, MARError, MissingPackageError, NoMetalError
+
+if TYPE_CHECKING:  # for editors and type checkers, which do not see what is imported at its first use
+    from .correction import CorrectionReport, CorrectionResult, reduce_metal_artifacts
+    from .ct.metal_search import MetalSearch
+    from .ct.presets import PRESETS
+    from .ct.reading_writing import read_mask, read_volume, write_volume
+    from .ct.segmentation import segment_metal
+    from .ct.volume import CTVolume
+    from .methods import available_methods, get_method
+    from .simulation.volume import simulate_metal
+    from .tomography import FanBeamGeometry, FanBeamProjector
 
 _LAZY_NAMES = {
     "reduce_metal_artifacts": "correction",
     "CorrectionResult": "correction",
     "CorrectionReport": "correction",
     "available_methods": "methods",
+    "get_method": "methods",
+    "MetalSearch": "ct.metal_search",
+    "PRESETS": "ct.presets",
+    "read_mask": "ct.reading_writing",
+    "simulate_metal": "simulation.volume",
     "FanBeamGeometry": "tomography",
     "FanBeamProjector": "tomography",
     "segment_metal": "ct.segmentation",
@@ -26,7 +44,29 @@ _LAZY_NAMES = {
     "write_volume": "ct.reading_writing",
 }
 
-__all__ = ["__version__", "Cancelled", "InputError", "MARError", "MissingPackageError", "NoMetalError", *_LAZY_NAMES]
+__all__ = [
+    "__version__",
+    "Cancelled",
+    "InputError",
+    "MARError",
+    "MissingPackageError",
+    "NoMetalError",
+    "reduce_metal_artifacts",
+    "CorrectionResult",
+    "CorrectionReport",
+    "available_methods",
+    "get_method",
+    "MetalSearch",
+    "PRESETS",
+    "read_mask",
+    "simulate_metal",
+    "FanBeamGeometry",
+    "FanBeamProjector",
+    "segment_metal",
+    "CTVolume",
+    "read_volume",
+    "write_volume",
+]
 __getattr__ = lazy_attributes(__name__, _LAZY_NAMES)
 
 

@@ -13,16 +13,16 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import partial
 
 import numpy
 
 from ._version import __version__
 from .ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
 from .ct.checks import check_mask, check_metal_share, check_spacing, check_volume, looks_like_hu
+from .ct.metal_search import MetalSearch
 from .ct.padding import padding_mask
 from .ct.scale import LOWEST_12_BIT_HU
-from .ct.segmentation import DEFAULT_PEAK_HU, DEFAULT_SMALLEST_COMPONENT_MM3, DEFAULT_THRESHOLD_HU, segment_metal
+from .ct.segmentation import segment_metal
 from .device import choose_device_with_reason, free_unused_memory, is_out_of_memory, to_array, to_tensor
 from .errors import Cancelled, InputError
 from .methods import DEFAULT_METHOD, Method, get_method
@@ -72,16 +72,12 @@ class CorrectionResult:
 def reduce_metal_artifacts(
     volume_hu: numpy.ndarray,
     spacing_mm: tuple[float, float, float],
-    metal_mask: numpy.ndarray | None = None,
+    metal: MetalSearch | numpy.ndarray | None = None,
     method: str | os.PathLike | Method = DEFAULT_METHOD,
     device: str = "auto",
     progress: Callable[[float, str], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
     *,
-    threshold_hu: float = DEFAULT_THRESHOLD_HU,
-    smallest_component_mm3: float | None = None,
-    metal_peak_hu: float | None = None,
-    mask_dilation_mm: float = 0.0,
     trace_dilation_bins: int = DEFAULT_TRACE_DILATION_BINS,
     batch_size: int | None = None,
     restore_metal: bool = True,
@@ -89,11 +85,9 @@ def reduce_metal_artifacts(
 ) -> CorrectionResult:
     """Reduce the metal artifacts of a CT volume. The input is never changed; the result is a new array of the same type.
 
-    volume_hu: (slices, rows, columns) in Hounsfield units, integer or float; slices are the axial planes as stored. The result of
-        float16 is float32, that of long double float64, and always of the processor's byte order.
+    volume_hu: (slices, rows, columns) in Hounsfield units, integer or float; slices are the axial planes as stored.
     spacing_mm: voxel size in the same axis order, (slices, rows, columns).
-    metal_mask: (slices, rows, columns), non-zero = metal; None finds it with `threshold_hu`, `smallest_component_mm3`,
-        `metal_peak_hu` (None for the defaults of `segment_metal`) and `mask_dilation_mm`.
+    metal: a mask (slices, rows, columns), non-zero = metal; or a `MetalSearch` that says how it is found, None for the usual one.
     method: one of `available_methods()`, a .safetensors file that `sslmar train` wrote, or a `methods.base.Method`.
     device: "auto", "cpu" or "cuda".
     progress: called as progress(fraction from 0 to 1, message).
@@ -110,9 +104,7 @@ def reduce_metal_artifacts(
     """
     start = time.monotonic()
     progress = progress or (lambda fraction, message: None)
-    check_cancelled = _cancel_check(is_cancelled)
-    volume_hu = check_volume(volume_hu)
-    spacing_mm = check_spacing(spacing_mm)
+    volume_hu, spacing_mm = check_volume(volume_hu), check_spacing(spacing_mm)
     import_optional("torch")
     corrector = get_method(method)
     if batch_size is not None and (int(batch_size) != batch_size or batch_size < 1):
@@ -120,126 +112,128 @@ def reduce_metal_artifacts(
     warnings = [] if looks_like_hu(volume_hu) else ["The values do not look like Hounsfield units: no voxel is near air."]
     for warning in warnings:
         logger.warning(warning)
-
-    progress(0.0, "Finding metal" if metal_mask is None else "Checking the metal mask")
-    found_by_threshold = metal_mask is None
-    segmentation = {}
-    if found_by_threshold:
-        segmentation = {
-            "smallest_component_mm3": DEFAULT_SMALLEST_COMPONENT_MM3 if smallest_component_mm3 is None else float(smallest_component_mm3),
-            "metal_peak_hu": DEFAULT_PEAK_HU if metal_peak_hu is None else float(metal_peak_hu),
-            "mask_dilation_mm": float(mask_dilation_mm),
-        }
-        metal_mask = segment_metal(
-            volume_hu,
-            spacing_mm,
-            threshold_hu,
-            segmentation["smallest_component_mm3"],
-            segmentation["mask_dilation_mm"],
-            segmentation["metal_peak_hu"],
-        )
-    else:
-        metal_mask = check_mask(metal_mask, volume_hu.shape)
-    check_metal_share(metal_mask)
-    metal_slices = numpy.flatnonzero(metal_mask.any(axis=(1, 2)))
-    check_cancelled()
-
+    metal_mask, search = _find_metal(volume_hu, spacing_mm, metal, progress)
     progress(0.01, "Preparing the projector")
     device, remark = choose_device_with_reason(device)
-    warnings += [remark] if remark else []
-    run_on = partial(
-        _SliceRun,
-        volume_hu,
-        metal_mask,
-        spacing_mm,
-        method=corrector,
-        projector=projector,
-        trace_dilation_bins=trace_dilation_bins,
-        restore_metal=restore_metal,
-        check_cancelled=check_cancelled,
-    )
-    run = run_on(device=device)
-    corrected = volume_hu.copy()
-    slices_per_batch = {**SLICES_PER_BATCH, **corrector.slices_per_batch}
-    batch = wanted_batch = int(batch_size or slices_per_batch[device.split(":")[0]])
-    done, changed_hu, largest_hu = 0, 0.0, 0.0
-    while done < len(metal_slices):
-        check_cancelled()
-        progress(
-            0.02 + 0.98 * done / len(metal_slices),
-            f"{corrector.title}: slice {metal_slices[done] + 1} ({done + 1} of {len(metal_slices)} with metal)",
-        )
-        indices = metal_slices[done : done + batch]
-        try:
-            change_hu = run.correct_slices(indices, corrected)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(indices) == 1 and (device == "cpu" or projector is not None):
-                raise InputError(
-                    f"There is not enough memory on {device} to correct one slice: close other programs and try again."
-                ) from error
-        else:
-            changed_hu += float(change_hu.sum(dtype=numpy.float64))
-            largest_hu = max(largest_hu, float(change_hu.max(initial=0)))
-            done += len(indices)
-            continue
-        # Memory ran out. Only here, where the exception holds no tensors any more, can it be given back.
-        if len(indices) > 1:
-            batch = len(indices) // 2
-            logger.warning("Memory ran out on %s: going on with %d slices at a time.", device, batch)
-        else:
-            warnings.append(
-                f"Memory ran out on {device} even for one slice: the CPU corrected slice {indices[0] + 1} and all after it."
-            )
-            logger.warning(warnings[-1])
-            device = "cpu"
-            batch = wanted_batch = min(wanted_batch, slices_per_batch[device])
-            run = run_on(device=device)
-        free_unused_memory()
-    if batch < wanted_batch:
-        warnings.append(f"Memory ran out on {device}: the slices were corrected {batch} at a time instead of {wanted_batch}.")
-    check_cancelled()
+    run = _VolumeRun(volume_hu, spacing_mm, metal_mask, corrector, device, batch_size, projector, trace_dilation_bins, restore_metal)
+    run.warnings += warnings + ([remark] if remark else [])
+    run.correct_all(progress, _cancel_check(is_cancelled))
     progress(1.0, "Done")
-    voxels = int(metal_mask.sum())
-    report = CorrectionReport(
-        method=corrector.name,
-        slices=int(volume_hu.shape[0]),
-        slices_corrected=len(metal_slices),
-        metal_voxels=voxels,
-        metal_volume_ml=voxels * float(numpy.prod(spacing_mm)) / 1000.0,
-        threshold_hu=float(threshold_hu) if found_by_threshold else None,
-        mean_absolute_change_hu=changed_hu / (len(metal_slices) * volume_hu[0].size),
-        largest_change_hu=largest_hu,
-        seconds=time.monotonic() - start,
-        device=device,
-        batch_size=batch,
-        parameters={
-            **segmentation,
-            "trace_dilation_bins": int(trace_dilation_bins),
-            "restore_metal": bool(restore_metal),
-            **corrector.facts(),
-        },
-        warnings=warnings,
-    )
-    return CorrectionResult(corrected, metal_mask, report)
+    parameters = {
+        **({} if search is None else search.to_dict()),
+        "trace_dilation_bins": int(trace_dilation_bins),
+        "restore_metal": bool(restore_metal),
+        **corrector.facts(),
+    }
+    return CorrectionResult(run.corrected, metal_mask, run.report(search, parameters, time.monotonic() - start))
+
+
+def _find_metal(volume_hu, spacing_mm, metal, progress) -> tuple[numpy.ndarray, MetalSearch | None]:
+    """(mask, the search that found it, None where the mask was given)"""
+    search = MetalSearch() if metal is None else metal
+    if isinstance(search, MetalSearch):
+        progress(0.0, "Finding metal")
+        metal_mask = segment_metal(volume_hu, spacing_mm, search)
+    else:
+        progress(0.0, "Checking the metal mask")
+        metal_mask, search = check_mask(metal, volume_hu.shape), None
+    check_metal_share(metal_mask)
+    return metal_mask, search
+
+
+class _VolumeRun:
+    """Corrects the slices with metal of one volume, batch by batch; where memory runs out, fewer at once, at last on the CPU."""
+
+    def __init__(
+        self, volume_hu, spacing_mm, metal_mask, method, device, batch_size, projector, trace_dilation_bins, restore_metal
+    ):
+        self.volume_hu, self.spacing_mm, self.metal_mask, self.method = volume_hu, spacing_mm, metal_mask, method
+        self.projector, self.options = projector, (trace_dilation_bins, restore_metal)
+        self.slices_per_batch = {**SLICES_PER_BATCH, **method.slices_per_batch}
+        self.metal_slices = numpy.flatnonzero(metal_mask.any(axis=(1, 2)))
+        self.corrected, self.warnings = volume_hu.copy(), []
+        self.changed_hu = self.largest_hu = 0.0
+        self.device = device
+        self.batch = self.wanted_batch = int(batch_size or self.slices_per_batch[device.split(":")[0]])
+
+    def correct_all(self, progress, check_cancelled) -> None:
+        check_cancelled()
+        count, done = len(self.metal_slices), 0
+        run = self._slice_run(check_cancelled)
+        while done < count:
+            check_cancelled()
+            shown = f"{self.method.title}: slice {self.metal_slices[done] + 1} ({done + 1} of {count} with metal)"
+            progress(0.02 + 0.98 * done / count, shown)
+            indices = self.metal_slices[done : done + self.batch]
+            try:
+                change_hu = run.correct_slices(indices, self.corrected)
+            except (MemoryError, RuntimeError) as error:
+                self._refuse_if_hopeless(error, len(indices))
+            else:
+                self.changed_hu += float(change_hu.sum(dtype=numpy.float64))
+                self.largest_hu = max(self.largest_hu, float(change_hu.max(initial=0)))
+                done += len(indices)
+                continue
+            # Memory ran out. Only here, where the exception holds no tensors any more, can it be given back.
+            if self._with_less_memory(indices):
+                run = self._slice_run(check_cancelled)
+            free_unused_memory()
+        if self.batch < self.wanted_batch:
+            self.warnings.append(
+                f"Memory ran out on {self.device}: the slices were corrected {self.batch} at a time instead of {self.wanted_batch}."
+            )
+        check_cancelled()
+
+    def report(self, search: MetalSearch | None, parameters: dict, seconds: float) -> CorrectionReport:
+        voxels = int(self.metal_mask.sum())
+        return CorrectionReport(
+            method=self.method.name,
+            slices=int(self.volume_hu.shape[0]),
+            slices_corrected=len(self.metal_slices),
+            metal_voxels=voxels,
+            metal_volume_ml=voxels * float(numpy.prod(self.spacing_mm)) / 1000.0,
+            threshold_hu=None if search is None else search.threshold_hu,
+            mean_absolute_change_hu=self.changed_hu / (len(self.metal_slices) * self.volume_hu[0].size),
+            largest_change_hu=self.largest_hu,
+            seconds=seconds,
+            device=self.device,
+            batch_size=self.batch,
+            parameters=parameters,
+            warnings=self.warnings,
+        )
+
+    def _slice_run(self, check_cancelled) -> _SliceRun:
+        fixed = self.volume_hu, self.metal_mask, self.spacing_mm, self.method, self.projector, *self.options, check_cancelled
+        return _SliceRun(*fixed, device=self.device)
+
+    def _refuse_if_hopeless(self, error: BaseException, slices: int) -> None:
+        if not is_out_of_memory(error):
+            raise error
+        if slices == 1 and (self.device == "cpu" or self.projector is not None):
+            raise InputError(
+                f"There is not enough memory on {self.device} to correct one slice: close other programs and try again."
+            ) from error
+
+    def _with_less_memory(self, indices) -> bool:
+        """Halve the batch, or go over to the CPU; whether it is the latter."""
+        if len(indices) > 1:
+            self.batch = len(indices) // 2
+            logger.warning("Memory ran out on %s: going on with %d slices at a time.", self.device, self.batch)
+            return False
+        self.warnings.append(
+            f"Memory ran out on {self.device} even for one slice: the CPU corrected slice {indices[0] + 1} and all after it."
+        )
+        logger.warning(self.warnings[-1])
+        self.device = "cpu"
+        self.batch = self.wanted_batch = min(self.wanted_batch, self.slices_per_batch["cpu"])
+        return True
 
 
 class _SliceRun:
     """Corrects some slices of one volume: everything that stays the same from batch to batch."""
 
     def __init__(
-        self,
-        volume_hu,
-        metal_mask,
-        spacing_mm,
-        *,
-        method,
-        device,
-        projector,
-        trace_dilation_bins,
-        restore_metal,
-        check_cancelled,
+        self, volume_hu, metal_mask, spacing_mm, method, projector, trace_dilation_bins, restore_metal, check_cancelled, *, device
     ):
         import_optional("torch")
         from .ct.resampling import SliceGrid

@@ -5,6 +5,13 @@ from slicer.i18n import tr as _
 
 from .nodes import shownSlice
 
+SEARCH_PARAMETERS = {  # the parameter node's name: that of SSLMARLib.MetalSearch
+    "thresholdHu": "threshold_hu",
+    "smallestComponentMm3": "smallest_component_mm3",
+    "peakHu": "peak_hu",
+    "dilationMm": "dilation_mm",
+}
+
 
 def whyNotReady(parameters):
     """Return the sentence that says why a correction cannot run with these parameters, or ""."""
@@ -47,6 +54,11 @@ def whyNoMetalSearch(parameters):
     return ""
 
 
+def searchValues(parameters):
+    """Return how metal is found without a segmentation, as keywords of SSLMARLib.slicer_logic.metalSearch."""
+    return {name: getattr(parameters, name) for name in SEARCH_PARAMETERS}
+
+
 def metalSegmentIDs(parameters):
     """Return the IDs of the ticked segments; None without a segmentation, or for one that has no segments."""
     segmentation = parameters.metalSegmentation
@@ -64,13 +76,10 @@ def prepare(parameters, shownSliceOnly=False):
     from SSLMARLib import slicer_logic
 
     volume = parameters.inputVolume
-    metal = (parameters.metalSegmentation, metalSegmentIDs(parameters))
-    arguments = (*metal, chosenMethod(parameters), parameters.thresholdHu)
-    options = {
-        "device": parameters.device,
-        "smallestComponentMm3": parameters.smallestComponentMm3,
-        "maskDilationMm": parameters.dilationMm,
-    }
+    arguments = (parameters.metalSegmentation, metalSegmentIDs(parameters), chosenMethod(parameters))
+    options = {"device": parameters.device}
+    if parameters.metalSegmentation is None:
+        options.update(searchValues(parameters))
     if parameters.metalMaterial:
         options["metalHu"] = slicer_logic.METAL_MATERIALS_HU[parameters.metalMaterial]
     if shownSliceOnly:

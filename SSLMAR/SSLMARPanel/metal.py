@@ -3,16 +3,11 @@
 import slicer
 from slicer.i18n import tr as _
 
-from .jobs import whyNoMetalSearch
+from .jobs import SEARCH_PARAMETERS, searchValues, whyNoMetalSearch
 from .section import DelayedCall, NamedChoices, Section
 from .threshold_preview import ThresholdPreview
 
 COUNT_DELAY_MS = 150
-PRESET_PARAMETERS = {
-    "thresholdHu": "threshold_hu",
-    "smallestComponentMm3": "smallest_component_mm3",
-    "dilationMm": "dilation_mm",
-}
 
 
 class MetalSection(Section):
@@ -33,7 +28,7 @@ class MetalSection(Section):
 
     @property
     def slicesAboveThreshold(self):
-        """How many slices of the input reach the threshold; None until they are counted."""
+        """How many slices of the input hold metal by the values above; None until they are counted."""
         return self._count.slices if self._count is not None else None
 
     def update(self):
@@ -77,9 +72,7 @@ class MetalSection(Section):
             with slicer.util.WaitCursor():
                 segmentation = slicer_logic.segmentMetal(
                     parameters.inputVolume,
-                    parameters.thresholdHu,
-                    smallestComponentMm3=parameters.smallestComponentMm3,
-                    dilationMm=parameters.dilationMm,
+                    **searchValues(parameters),
                     segmentation=parameters.metalSegmentation,
                 )
         except Exception as error:
@@ -101,14 +94,14 @@ class MetalSection(Section):
         with slicer.util.NodeModify(parameters):
             parameters.preset = name
             if name:
-                for parameter, value in PRESET_PARAMETERS.items():
-                    setattr(parameters, parameter, float(getattr(self._presets[name], value)))
+                for parameter, value in SEARCH_PARAMETERS.items():
+                    setattr(parameters, parameter, getattr(self._presets[name].search, value))
 
     def _valuesAreThoseOf(self, name):
         preset = self._presets.get(name)
         return preset is not None and all(
-            getattr(self.parameters, parameter) == getattr(preset, value)
-            for parameter, value in PRESET_PARAMETERS.items()
+            getattr(self.parameters, parameter) == getattr(preset.search, value)
+            for parameter, value in SEARCH_PARAMETERS.items()
         )
 
     def _countAndPreview(self):
@@ -118,23 +111,20 @@ class MetalSection(Section):
         if parameters is None or whyNoMetalSearch(parameters):
             return
         self._counted = _countKey(parameters)
-        self._count = slicer_logic.countMetal(parameters.inputVolume, parameters.thresholdHu)
-        self.ui.metalCountLabel.text = _countText(self._count, parameters.thresholdHu)
+        self._count = slicer_logic.countMetal(parameters.inputVolume, slicer_logic.metalSearch(**searchValues(parameters)))
+        self.ui.metalCountLabel.text = _countText(self._count)
         if parameters.showThresholdPreview:
-            self.preview.show(parameters.inputVolume, parameters.thresholdHu)
+            self.preview.show(parameters.inputVolume, self._count.mask)
         self.panel.updatePanel()
 
 
 def _countKey(parameters):
     volume = parameters.inputVolume
-    return volume.GetID(), volume.GetImageData().GetMTime(), volume.GetTransformNodeID(), parameters.thresholdHu
+    return volume.GetID(), volume.GetImageData().GetMTime(), volume.GetTransformNodeID(), *searchValues(parameters).values()
 
 
-def _countText(count, thresholdHu):
-    if not count.voxels:
-        return _("Nothing reaches {threshold:.0f} HU: lower the threshold.").format(threshold=thresholdHu)
-    text = _(
-        "At or above {threshold:.0f} HU: {volume:.3g} ml ({voxels:,} voxels), slices: {slices}, before small parts are "
-        "dropped."
-    )
-    return text.format(threshold=thresholdHu, volume=count.milliliters, voxels=count.voxels, slices=count.slices)
+def _countText(count):
+    if count.mask is None:
+        return count.whyNone
+    text = _("Metal: {volume:.3g} ml ({voxels:,} voxels), slices: {slices}.")
+    return text.format(volume=count.milliliters, voxels=count.voxels, slices=count.slices)

@@ -11,10 +11,11 @@ class SSLMARParameterNode:
     """What the panel holds.
 
     inputVolume: CT volume in Hounsfield units. allFrames: it shows one frame of a sequence, and all are corrected.
-    preset: name of the preset that the three values after it were set by, "" once one of them was changed.
+    preset: name of the preset that the four values after it were set by, "" once one of them was changed.
     thresholdHu: metal threshold (HU). smallestComponentMm3: smaller connected parts (mm3) are no metal.
+    peakHu: parts that nowhere reach it (HU) are no metal, 0 for any.
     dilationMm: distance (mm) by which the metal found by the threshold grows.
-    showThresholdPreview: whether the slice views outline what is above the threshold.
+    showThresholdPreview: whether the slice views outline what Apply would take as metal.
     metalSegmentation: the metal, or None to use the threshold. excludedSegmentIDs: its segments that are no metal.
     method: one of SSLMARLib.available_methods(); SSLMARLogic.getParameterNode sets the default. device: one of "auto", "cpu", "cuda".
     weightsFile: path of weights that are used in place of the method, "" for none.
@@ -28,6 +29,7 @@ class SSLMARParameterNode:
     preset: str = ""
     thresholdHu: Annotated[float, WithinRange(500.0, 3000.0)] = 2000.0
     smallestComponentMm3: Annotated[float, WithinRange(0.0, 1000.0)] = 1.0
+    peakHu: Annotated[float, WithinRange(0.0, 3071.0)] = 2750.0
     dilationMm: Annotated[float, WithinRange(0.0, 10.0)] = 0.0
     showThresholdPreview: bool = True
     metalSegmentation: vtkMRMLSegmentationNode

@@ -1,6 +1,4 @@
-"""What is above the metal threshold, outlined in the slice views while the user looks for the threshold."""
-
-import math
+"""What Apply would take as metal, outlined in the slice views while the user looks for the threshold."""
 
 import slicer
 
@@ -15,12 +13,16 @@ class ThresholdPreview:
         self.node = None
         self._shown = None
 
-    def show(self, volume, thresholdHu):
-        """Outline the voxels of a volume at or above a threshold (HU); nothing is done where that is shown already."""
-        shown = (volume.GetID(), volume.GetImageData().GetMTime(), volume.GetMTime(), thresholdHu)
-        if self.node is not None and self.node.GetScene() is not None and shown == self._shown:
-            return
-        labelmap = _labelmapAboveThreshold(volume, thresholdHu)
+    def show(self, volume, mask):
+        """Outline a mask (slices, rows, columns) on the grid of a volume, nothing for None; nothing is done where it is shown already."""
+        shown = (volume.GetID(), volume.GetMTime(), mask)
+        if self.node is not None and self.node.GetScene() is not None and self._shown is not None:
+            if shown[:2] == self._shown[:2] and mask is self._shown[2]:
+                return
+        from SSLMARLib.slicer_logic.nodes import ijkToRas
+        from SSLMARLib.slicer_logic.segmentations import labelmapOfMask
+
+        labelmap = labelmapOfMask(mask, ijkToRas(volume)) if mask is not None else None
         self._makeNode(volume.GetScene())
         self.node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
         segmentation = self.node.GetSegmentation()
@@ -51,14 +53,3 @@ class ThresholdPreview:
         display.SetVisibility3D(False)
         display.SetVisibility2DFill(False)
         display.SetVisibility2DOutline(True)
-
-
-def _labelmapAboveThreshold(volume, thresholdHu):
-    """Return a volume's voxels at or above a threshold (HU) as an oriented image of their bounding box, or None."""
-    from SSLMARLib.slicer_logic.nodes import arrayFromImage, ijkToRas
-    from SSLMARLib.slicer_logic.segmentations import labelmapOfMask
-
-    voxelsHu = arrayFromImage(volume.GetImageData())
-    threshold = math.ceil(thresholdHu) if voxelsHu.dtype.kind in "iu" else thresholdHu
-    mask = voxelsHu >= threshold
-    return labelmapOfMask(mask, ijkToRas(volume)) if mask.any() else None

@@ -6,12 +6,13 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from ..correction import DEFAULT_METHOD, DEFAULT_THRESHOLD_HU, DEFAULT_TRACE_DILATION_BINS, reduce_metal_artifacts
+from ..correction import DEFAULT_METHOD, DEFAULT_TRACE_DILATION_BINS, reduce_metal_artifacts
 from ..device import DEVICE_CHOICES
 from ..errors import InputError
 from ..methods import available_methods, get_method, is_weights
-from .argument_types import number_from_zero, positive_integer, positive_number
+from .argument_types import positive_integer
 from .console import progress_bar, say
+from .metal_arguments import add_metal_arguments, given_flags, metal_search
 
 HELP = "Reduce the metal artifacts of a CT volume."
 
@@ -23,24 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method", default=DEFAULT_METHOD, metavar="METHOD",
         help=f"{', '.join(available_methods())}, or a .safetensors file that `sslmar train` wrote (default {DEFAULT_METHOD})",
     )
-    metal = parser.add_mutually_exclusive_group()
-    metal.add_argument("--mask", type=Path, help="metal mask of the input's size and geometry, non-zero = metal")
-    metal.add_argument(
-        "--threshold-hu",
-        type=positive_number,
-        default=DEFAULT_THRESHOLD_HU,
-        metavar="HU",
-        help="what reaches this counts as metal (default %(default)g)",
-    )
-    parser.add_argument(
-        "--smallest-component-mm3", type=number_from_zero, metavar="MM3", help="smaller pieces above the threshold are no metal"
-    )
-    parser.add_argument(
-        "--metal-peak-hu", type=number_from_zero, metavar="HU", help="pieces that nowhere reach this are enamel or contrast, no metal"
-    )
-    parser.add_argument(
-        "--mask-dilation-mm", type=number_from_zero, default=0.0, metavar="MM", help="grow the thresholded metal (default 0)"
-    )
+    parser.add_argument("--mask", type=Path, help="metal mask of the input's size and geometry, non-zero = metal")
+    add_metal_arguments(parser)
     parser.add_argument(
         "--trace-dilation-bins",
         type=int,
@@ -61,12 +46,13 @@ def run(arguments) -> int:
     from ..atomic_files import all_or_none, refuse_existing, write_text
     from ..ct.reading_writing import files_of, read_mask, read_volume, refuse_output, refuse_same_output, write_volume
 
-    of_threshold = (arguments.smallest_component_mm3, arguments.metal_peak_hu, arguments.mask_dilation_mm)
-    if arguments.mask is not None and of_threshold != (None, None, 0):
+    unused = given_flags(arguments)
+    if arguments.mask is not None and unused:
         raise InputError(
-            "--smallest-component-mm3, --metal-peak-hu and --mask-dilation-mm say how metal is found by threshold: leave them out with "
-            "--mask, or make the mask with `sslmar segment`."
+            f"{', '.join(unused)}: these say how metal is found by threshold; leave them out with --mask, or make the mask with "
+            "`sslmar segment`."
         )
+    search = metal_search(arguments)
     method = get_method(arguments.method)  # an unknown method is refused before anything is read
     sources = [path for path in (arguments.input, arguments.mask) if path is not None]
     if is_weights(arguments.method):
@@ -84,18 +70,13 @@ def run(arguments) -> int:
     with progress_bar(arguments) as progress, all_or_none() as write:
         progress(0.0, "Reading")
         volume = read_volume(arguments.input)
-        mask = None if arguments.mask is None else read_mask(arguments.mask, volume)
         result = reduce_metal_artifacts(
             volume.voxels_hu,
             volume.spacing_mm,
-            mask,
+            search if arguments.mask is None else read_mask(arguments.mask, volume),
             method,
             arguments.device,
             lambda fraction, message: progress(0.05 + 0.85 * fraction, message),
-            threshold_hu=arguments.threshold_hu,
-            smallest_component_mm3=arguments.smallest_component_mm3,
-            metal_peak_hu=arguments.metal_peak_hu,
-            mask_dilation_mm=arguments.mask_dilation_mm,
             trace_dilation_bins=arguments.trace_dilation_bins,
             batch_size=arguments.batch_size,
             restore_metal=not arguments.replace_metal,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 
-from ..ct.segmentation import DEFAULT_PEAK_HU, DEFAULT_SMALLEST_COMPONENT_MM3, DEFAULT_THRESHOLD_HU
-from .argument_types import number_from_zero, positive_number
 from .console import say
+from .metal_arguments import add_metal_arguments, metal_search
 
 logger = logging.getLogger(__name__)
 
@@ -15,37 +14,10 @@ HELP = "Find the metal in a CT volume and write it as a mask."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of this verb; the defaults are segment_metal's."""
+    """The arguments of this verb; the defaults are MetalSearch's."""
     parser.add_argument("input", metavar="INPUT", help="NRRD, NIfTI, MetaImage, or a folder of DICOM slices")
     parser.add_argument("mask", metavar="MASK", help="the mask to write: NRRD, NIfTI or MetaImage; 1 is metal")
-    parser.add_argument(
-        "--threshold-hu",
-        type=positive_number,
-        default=DEFAULT_THRESHOLD_HU,
-        metavar="HU",
-        help="what reaches this counts as metal (default %(default)g)",
-    )
-    parser.add_argument(
-        "--smallest-component-mm3",
-        type=number_from_zero,
-        default=DEFAULT_SMALLEST_COMPONENT_MM3,
-        metavar="MM3",
-        help="drop smaller components, and single voxels; 0 keeps everything (default %(default)g)",
-    )
-    parser.add_argument(
-        "--metal-peak-hu",
-        type=number_from_zero,
-        default=DEFAULT_PEAK_HU,
-        metavar="HU",
-        help="components that nowhere reach this are enamel or contrast medium; 0 keeps them (default %(default)g)",
-    )
-    parser.add_argument(
-        "--dilation-mm",
-        type=number_from_zero,
-        default=0.0,
-        metavar="MM",
-        help="grow the mask by this distance in all three directions (default %(default)g)",
-    )
+    add_metal_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace MASK if it exists")
 
 
@@ -63,14 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     lowest, highest = volume.voxels_hu.min(), volume.voxels_hu.max()
     if lowest >= 0:
         logger.warning("%s has values from %g to %g, but air is -1000 HU.", arguments.input, lowest, highest)
-    mask = segment_metal(
-        volume.voxels_hu,
-        volume.spacing_mm,
-        threshold_hu=arguments.threshold_hu,
-        smallest_component_mm3=arguments.smallest_component_mm3,
-        dilation_mm=arguments.dilation_mm,
-        peak_hu=arguments.metal_peak_hu,
-    )
+    mask = segment_metal(volume.voxels_hu, volume.spacing_mm, metal_search(arguments))
     mask_volume = dataclasses.replace(volume, voxels_hu=mask.astype(numpy.uint8), metadata={}, dicom_files=())
     write_volume(mask_volume, arguments.mask, overwrite=arguments.overwrite)
     summary = summarize_mask(mask, volume.spacing_mm)

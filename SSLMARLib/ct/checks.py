@@ -46,10 +46,12 @@ def check_spacing(spacing_mm) -> tuple[float, float, float]:
 
 
 def check_mask(metal_mask, shape) -> numpy.ndarray:
-    """The mask as booleans; InputError where it has another shape or is empty."""
+    """The mask as booleans; InputError where it has another shape, is empty, or holds NaN."""
     metal_mask = numpy.asarray(metal_mask)
     if metal_mask.shape != tuple(shape):
         raise InputError(f"The metal mask has shape {metal_mask.shape}, the volume {tuple(shape)}: give a mask of the volume's shape.")
+    if metal_mask.dtype.kind == "f" and numpy.isnan(metal_mask).any():
+        raise InputError("The metal mask has voxels that are NaN: give 0 where there is no metal.")
     metal_mask = metal_mask != 0
     if not metal_mask.any():
         raise InputError("The metal mask is empty: there is nothing to correct; mark the metal in it, or use a threshold.")

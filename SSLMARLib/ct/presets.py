@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from .metal_search import MetalSearch
+
 
 @dataclass(frozen=True)
 class MetalPreset:
-    """Parameters of `segment_metal` for one kind of scan: a threshold in HU, a size in mm3, a distance in mm."""
+    """How metal is found in one kind of scan."""
 
     name: str
     title: str
-    threshold_hu: float
-    smallest_component_mm3: float
-    dilation_mm: float
+    search: MetalSearch
     description: str
 
 
@@ -23,41 +23,31 @@ _ALL = (
     MetalPreset(
         "dental",
         "Dental",
-        threshold_hu=2200.0,
-        smallest_component_mm3=1.0,
-        dilation_mm=0.0,
+        MetalSearch(threshold_hu=2200.0, smallest_component_mm3=1.0),
         description="Fillings, crowns and implants. Above most enamel, so that sound teeth stay out.",
     ),
     MetalPreset(
         "hip",
         "Hip",
-        threshold_hu=2500.0,
-        smallest_component_mm3=50.0,
-        dilation_mm=0.0,
+        MetalSearch(threshold_hu=2500.0, smallest_component_mm3=50.0),
         description="Endoprostheses and nails of hip, knee and shoulder. High, as bright streaks beside large metal reach 2000 HU.",
     ),
     MetalPreset(
         "spine",
         "Spine",
-        threshold_hu=2000.0,
-        smallest_component_mm3=5.0,
-        dilation_mm=0.0,
+        MetalSearch(threshold_hu=2000.0, smallest_component_mm3=5.0),
         description="Pedicle screws, rods and cages. Above dense bone and bone cement.",
     ),
     MetalPreset(
         "clips",
         "Clips and coils",
-        threshold_hu=1800.0,
-        smallest_component_mm3=0.5,
-        dilation_mm=0.0,
+        MetalSearch(threshold_hu=1800.0, smallest_component_mm3=0.5),
         description="Surgical clips, embolization coils, sternal wires. Low, as thin metal is blurred and looks darker.",
     ),
     MetalPreset(
         "pacemaker",
         "Pacemaker",
-        threshold_hu=2000.0,
-        smallest_component_mm3=2.0,
-        dilation_mm=0.0,
+        MetalSearch(threshold_hu=2000.0, smallest_component_mm3=2.0),
         description="Pacemakers, defibrillators and their leads. Contrast medium may be as bright: untick its segment.",
     ),
 )

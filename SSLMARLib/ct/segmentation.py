@@ -13,20 +13,10 @@ import numpy
 import scipy.ndimage
 
 from ..errors import InputError, NoMetalError
+from .metal_search import MetalSearch
 from .scale import HIGHEST_12_BIT_HU, LOWEST_12_BIT_HU
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_THRESHOLD_HU = 2000.0
-DEFAULT_SMALLEST_COMPONENT_MM3 = 1.0
-"""The smallest metal parts that matter are surgical clips (about 0.5 x 1 x 4 mm) and wires of 0.4 mm and more: 2 mm3
-and above, and larger in the image, which blurs them. Noise and dense bone exceed the threshold in single voxels (0.1 to
-0.5 mm3 in thin slices); a single voxel is dropped whatever its size, since in thick slices it alone exceeds any such
-volume."""
-
-DEFAULT_PEAK_HU = 2750.0
-"""Enamel and dense contrast medium lie above 2000 HU as metal does, but peak lower. In the real scans that this was chosen on, sound
-teeth peaked at 2540 to 2710 HU, sternal wires, fillings and ports at 2755 HU and more."""
 
 SMALLEST_PEAK_SHARE = 0.05
 CERTAIN_METAL_HU = 3000.0
@@ -51,29 +41,17 @@ class MaskSummary:
 
 
 def segment_metal(
-    voxels_hu: numpy.ndarray,
-    spacing_mm: tuple[float, float, float],
-    threshold_hu: float = DEFAULT_THRESHOLD_HU,
-    smallest_component_mm3: float = DEFAULT_SMALLEST_COMPONENT_MM3,
-    dilation_mm: float = 0.0,
-    peak_hu: float = DEFAULT_PEAK_HU,
+    voxels_hu: numpy.ndarray, spacing_mm: tuple[float, float, float], search: MetalSearch | None = None
 ) -> numpy.ndarray:
     """The metal mask of a scan: bool (slices, rows, columns).
 
-    voxels_hu: (slices, rows, columns), HU. spacing_mm: (slices, rows, columns).
-    threshold_hu: a voxel at or above it is metal. Below about 1500 HU dense bone and enamel count as metal, above 3071
-        HU 12-bit scanners show nothing.
-    smallest_component_mm3: smaller components (26 neighbors, 3D) are dropped, single voxels with them; 0 keeps all.
-    dilation_mm: the mask grows to every voxel whose center lies within this distance (Euclidean, in mm, so that it
-        reaches fewer slices than columns where slices are thick; none at all if it is less than the slice distance).
-        It does not grow into padding below -1024 HU.
-    peak_hu: a component that nowhere reaches it is no metal but enamel, dense bone or contrast medium, nor is one of which less than
-        5 % reaches it, unless it is as bright as the scan can show (see CERTAIN_METAL_HU); where nothing in the scan reaches it, there
-        is no metal. 0 switches this off: the threshold alone decides.
+    voxels_hu: (slices, rows, columns), HU. spacing_mm: (slices, rows, columns). search: None for the defaults.
 
     Raises InputError for unusable arguments and NaN voxels, NoMetalError when no metal is found (with the maximum that was found).
     """
-    _refuse_arguments(voxels_hu, spacing_mm, threshold_hu, smallest_component_mm3, dilation_mm, peak_hu)
+    search = MetalSearch() if search is None else search
+    _refuse_arguments(voxels_hu, spacing_mm)
+    threshold_hu, smallest_component_mm3, peak_hu = search.threshold_hu, search.smallest_component_mm3, search.peak_hu
     threshold = math.ceil(threshold_hu) if voxels_hu.dtype.kind in "iu" else threshold_hu
     box = _bounding_box(voxels_hu, threshold)
     if box is None:
@@ -104,8 +82,8 @@ def segment_metal(
     mask[box] = kept[labels]
     if count > kept.sum():
         logger.info("%d of %d components dropped as noise.", count - int(kept.sum()), count)
-    if dilation_mm > 0:
-        _dilate(mask, scipy.ndimage.find_objects(labels), kept, box, spacing_mm, dilation_mm)
+    if search.dilation_mm > 0:
+        _dilate(mask, scipy.ndimage.find_objects(labels), kept, box, spacing_mm, search.dilation_mm)
         mask &= voxels_hu >= LOWEST_12_BIT_HU
     return mask
 
@@ -125,20 +103,11 @@ def summarize_mask(mask: numpy.ndarray, spacing_mm: tuple[float, float, float]) 
     )
 
 
-def _refuse_arguments(voxels_hu, spacing_mm, threshold_hu, smallest_component_mm3, dilation_mm, peak_hu) -> None:
+def _refuse_arguments(voxels_hu, spacing_mm) -> None:
     if voxels_hu.ndim != 3:
         raise InputError(f"A scan to segment has 3 axes (slices, rows, columns), not {voxels_hu.ndim}.")
     if len(spacing_mm) != 3 or not all(math.isfinite(value) and value > 0 for value in spacing_mm):
         raise InputError(f"The spacing {tuple(spacing_mm)} mm is not three positive numbers (slices, rows, columns).")
-    if not math.isfinite(threshold_hu) or threshold_hu <= 0:
-        raise InputError(f"The metal threshold {threshold_hu:g} HU is not a positive number; use 2000 to 3000 HU.")
-    for name, value, unit in (
-        ("smallest component", smallest_component_mm3, "mm3"),
-        ("dilation", dilation_mm, "mm"),
-        ("metal peak", peak_hu, "HU"),
-    ):
-        if not math.isfinite(value) or value < 0:
-            raise InputError(f"The {name} {value:g} {unit} is not a number of 0 or more.")
     if voxels_hu.dtype.kind == "f" and any(numpy.isnan(plane).any() for plane in voxels_hu):
         raise InputError("The scan has voxels that are NaN; replace them first, for example by -1024 HU.")
 

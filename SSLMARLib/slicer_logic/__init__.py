@@ -22,11 +22,11 @@ from .nodes import isMadeHere
 from .preparation import prepareCorrection, process
 from .report import reportTable, strongerStreaks, writeReport
 from .segmentations import (
-    DEFAULT_THRESHOLD_HU,
     METAL_SEGMENT_COLOR,
     METAL_SEGMENT_NAME,
     findSegments,
     metalMaskFromSegmentation,
+    metalSearch,
     segmentMetal,
 )
 from .sequences import prepareSequenceCorrection, processSequence, sequenceOf
@@ -35,7 +35,6 @@ from .volumes import MetalCount, checkInputVolume, countMetal
 
 __all__ = [
     "DEFAULT_METHOD",
-    "DEFAULT_THRESHOLD_HU",
     "METAL_MATERIALS_HU",
     "METAL_SEGMENT_COLOR",
     "METAL_SEGMENT_NAME",
@@ -55,6 +54,7 @@ __all__ = [
     "findSegments",
     "isMadeHere",
     "metalMaskFromSegmentation",
+    "metalSearch",
     "methodTitle",
     "prepareCorrection",
     "prepareSequenceCorrection",

@@ -9,6 +9,7 @@ import vtk
 
 from .._version import __version__
 from ..background import BackgroundRun
+from ..ct.metal_search import MetalSearch
 from ..errors import Cancelled, InputError
 from ..expected_time import remember_run
 from ..methods import get_method
@@ -91,7 +92,7 @@ class Correction(Computable):
             text = _("'{name}' got other voxels or another place in space meanwhile: correct it again.")
             raise InputError(text.format(name=self.inputVolume.GetName()))
         voxelsHu, index = arrayFromImage(self.inputVolume.GetImageData()), self.job.sliceIndex
-        if index is not None and self.job.metalMask is not None:
+        if index is not None and not isinstance(self.job.metal, MetalSearch):
             voxelsHu = voxelsHu[index : index + 1]
         return replace(self, job=replace(self.job, voxelsHu=voxelsHu.copy()))
 
@@ -176,7 +177,8 @@ class Correction(Computable):
         }
         if result.measures is not None:
             attributes["Measures"] = json.dumps(result.measures.to_dict())
-        for name, value in self.job.options.items():
+        found = self.job.metal.to_dict() if isinstance(self.job.metal, MetalSearch) else {}
+        for name, value in {**found, **self.job.options}.items():
             attributes["".join(word.capitalize() for word in name.split("_"))] = value
         if self.job.metalHu is not None:
             attributes["MetalHu"] = f"{self.job.metalHu:g}"

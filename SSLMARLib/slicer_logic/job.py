@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy
 
+from ..ct.metal_search import MetalSearch
 from ..errors import Cancelled, NoMetalError
 from ..expected_time import Stopwatch
 
@@ -39,13 +40,13 @@ class ComputedCorrection:
 class Job:
     """One volume and what is to be done with it.
 
-    voxelsHu and metalMask have the axes (slices, rows, columns), spacingMm the same order; no other code writes to them. With
-    a sliceIndex the mask has that slice only, and so have the voxels where there is a mask.
+    voxelsHu has the axes (slices, rows, columns), spacingMm the same order; no other code writes to it. metal: a mask of these axes, or
+    the `MetalSearch` that finds it. With a sliceIndex a mask has that slice only, and so have the voxels where there is a mask.
     """
 
     voxelsHu: numpy.ndarray | None
     spacingMm: tuple[float, float, float]
-    metalMask: numpy.ndarray | None
+    metal: numpy.ndarray | MetalSearch
     method: object
     device: str
     options: dict
@@ -66,40 +67,36 @@ class Job:
         from ..correction import reduce_metal_artifacts
 
         stopwatch = Stopwatch(progress)
-        voxelsHu, metalMask, options = self.voxelsHu, self.metalMask, dict(self.options)
-        if self.sliceIndex is not None and metalMask is None:
-            voxelsHu, metalMask = self._sliceByThreshold(options)
+        voxelsHu, metal, isSearched = self.voxelsHu, self.metal, isinstance(self.metal, MetalSearch)
+        if self.sliceIndex is not None and isSearched:
+            voxelsHu, metal = self._sliceBySearch()
         result = reduce_metal_artifacts(
             voxelsHu,
             self.spacingMm,
-            metal_mask=metalMask,
+            metal=metal,
             method=self.method,
             device=self.device,
             progress=stopwatch,
             is_cancelled=isCancelled,
-            **options,
+            **self.options,
         )
         shown = None
         if self.metalHu is not None:
             shown = result.metal_mask
-            if "threshold_hu" in self.options:
-                shown = shown & (voxelsHu >= self.options["threshold_hu"])
+            if isSearched:
+                shown = shown & (voxelsHu >= self.metal.threshold_hu)
             result.volume_hu[shown] = self.metalHu
         seconds = stopwatch.seconds_per_slice(result.report.slices_corrected)
         return ComputedCorrection(result.volume_hu, result.metal_mask, result.report, shown, seconds)
 
-    def _sliceByThreshold(self, options: dict):
-        """The one slice and its metal, found in the whole volume as a whole run finds it; takes their options out."""
+    def _sliceBySearch(self):
+        """The one slice and its metal, found in the whole volume as a whole run finds it."""
         from ..ct.segmentation import segment_metal
 
-        found = {"threshold_hu": options.pop("threshold_hu")}
-        for name, segmentationName in (("smallest_component_mm3",) * 2, ("mask_dilation_mm", "dilation_mm")):
-            if name in options:
-                found[segmentationName] = options.pop(name)
-        mask = segment_metal(self.voxelsHu, self.spacingMm, **found)[self.sliceIndex]
+        mask = segment_metal(self.voxelsHu, self.spacingMm, self.metal)[self.sliceIndex]
         if not mask.any():
             raise NoMetalError(
-                f"Slice {self.sliceIndex + 1} holds no metal above {found['threshold_hu']:g} HU, so a correction does not "
+                f"Slice {self.sliceIndex + 1} holds no metal above {self.metal.threshold_hu:g} HU, so a correction does not "
                 "change it: choose a slice with metal for the preview, or lower the threshold."
             )
         return self.voxelsHu[self.sliceIndex : self.sliceIndex + 1], mask[numpy.newaxis]

@@ -12,12 +12,11 @@ from .correction import Correction, computeAndAdd, gridOf
 from .i18n import _
 from .job import IsCancelled, Job, Progress
 from .nodes import arrayFromImage, ijkToRas
-from .segmentations import DEFAULT_THRESHOLD_HU, findSegments, metalMaskFromSegmentation, segmentName
+from .segmentations import findSegments, metalMaskFromSegmentation, metalSearch, segmentName
 from .volumes import checkInputVolume
 
+SEARCH_OPTIONS = ("thresholdHu", "smallestComponentMm3", "peakHu", "dilationMm")
 LIBRARY_OPTIONS = {  # name here -> keyword of reduce_metal_artifacts
-    "smallestComponentMm3": "smallest_component_mm3",
-    "maskDilationMm": "mask_dilation_mm",
     "traceDilationBins": "trace_dilation_bins",
     "restoreMetal": "restore_metal",
 }
@@ -28,7 +27,7 @@ def process(
     metalSegmentation=None,
     segmentIDs: Sequence[str] | None = None,
     method: str = DEFAULT_METHOD,
-    thresholdHu: float = DEFAULT_THRESHOLD_HU,
+    thresholdHu: float | None = None,
     *,
     progress: Progress | None = None,
     isCancelled: IsCancelled | None = None,
@@ -38,10 +37,10 @@ def process(
 
     :param inputVolume: scalar volume node in Hounsfield units.
     :param metalSegmentation: segmentation node of the metal, of any geometry and under any transform; without one,
-      metal is every voxel above `thresholdHu`.
+      metal is what `metalSearch` finds with thresholdHu and the options smallestComponentMm3, peakHu and dilationMm.
     :param segmentIDs: IDs or names of the segments that are metal; all segments by default.
     :param method: one of `SSLMARLib.available_methods()`, the path of a .safetensors file that `sslmar train` wrote, or a method object.
-    :param thresholdHu: metal threshold (HU), used only without a segmentation.
+    :param thresholdHu: metal threshold (HU), without a segmentation.
     :param progress: called as progress(fraction, message) with a fraction of 0 to 1.
     :param isCancelled: called often; when it returns True, the run ends with `Cancelled`.
     :param options: see `prepareCorrection`; with a sliceIndex the new node is the preview of that slice.
@@ -57,11 +56,12 @@ def prepareCorrection(
     metalSegmentation=None,
     segmentIDs: Sequence[str] | None = None,
     method: str = DEFAULT_METHOD,
-    thresholdHu: float = DEFAULT_THRESHOLD_HU,
+    thresholdHu: float | None = None,
     *,
     device: str = "auto",
     smallestComponentMm3: float | None = None,
-    maskDilationMm: float | None = None,
+    peakHu: float | None = None,
+    dilationMm: float | None = None,
     traceDilationBins: int | None = None,
     restoreMetal: bool | None = None,
     metalHu: float | None = None,
@@ -69,8 +69,8 @@ def prepareCorrection(
 ) -> Correction:
     """Check the nodes and copy what a correction needs out of them; main thread only.
 
-    The first five parameters are those of `process`, those from device to restoreMetal are keywords of
-    `SSLMARLib.reduce_metal_artifacts` in Slicer's spelling; None leaves the library's default.
+    The first five parameters are those of `process`; smallestComponentMm3, peakHu and dilationMm go to `metalSearch`; device,
+    traceDilationBins and restoreMetal are keywords of `SSLMARLib.reduce_metal_artifacts`. None leaves the library's default.
 
     :param metalHu: the result shows metal with this value (HU), limited to what the volume's voxels can hold: all of the
       segments, or without a segmentation what reaches the threshold.
@@ -86,7 +86,8 @@ def prepareCorrection(
         thresholdHu,
         device=device,
         smallestComponentMm3=smallestComponentMm3,
-        maskDilationMm=maskDilationMm,
+        peakHu=peakHu,
+        dilationMm=dilationMm,
         traceDilationBins=traceDilationBins,
         restoreMetal=restoreMetal,
         metalHu=metalHu,
@@ -116,24 +117,30 @@ def prepareFrame(
     """
     checkInputVolume(inputVolume)
     sliceIndex = _checkSliceIndex(inputVolume, sliceIndex)
-    unknown = set(options) - set(LIBRARY_OPTIONS)
+    known = (*SEARCH_OPTIONS, *LIBRARY_OPTIONS)
+    unknown = set(options) - set(known)
     if unknown:
-        raise TypeError(f"unknown options {', '.join(sorted(unknown))}: there are {', '.join(LIBRARY_OPTIONS)}")
-    options = {LIBRARY_OPTIONS[name]: value for name, value in options.items() if value is not None}
-    metalMask, segmentNames = None, ()
+        raise TypeError(f"unknown options {', '.join(sorted(unknown))}: there are {', '.join(known)}")
+    given = {name: value for name, value in {"thresholdHu": thresholdHu, **options}.items() if value is not None}
+    search = {name: value for name, value in given.items() if name in SEARCH_OPTIONS}
+    options = {LIBRARY_OPTIONS[name]: value for name, value in given.items() if name in LIBRARY_OPTIONS}
+    segmentNames = ()
     if metalSegmentation is None:
-        options["threshold_hu"] = float(thresholdHu)
+        metal = metalSearch(**search)
+    elif search:
+        text = _("A segmentation says where the metal is, and {names} how it is found: give one of the two.")
+        raise InputError(text.format(names=", ".join(search)))
     else:
         segmentIDs = findSegments(metalSegmentation, segmentIDs)
         segmentNames = tuple(segmentName(metalSegmentation, segmentID) for segmentID in segmentIDs)
-        metalMask = metalMaskFromSegmentation(
+        metal = metalMaskFromSegmentation(
             metalSegmentation, inputVolume, segmentIDs, sliceIndex=sliceIndex, placedLike=proxy, masks=masks
         )
     image = inputVolume.GetImageData()
     job = Job(
         voxelsHu=None,
         spacingMm=tuple(reversed(inputVolume.GetSpacing())),
-        metalMask=metalMask,
+        metal=metal,
         method=method,
         device=device,
         options=options,

@@ -8,51 +8,54 @@ import numpy
 import slicer
 import vtk
 
+from ..ct.metal_search import MetalSearch
 from ..errors import InputError, NoMetalError
 from .i18n import _
 from .nodes import ATTRIBUTE_PREFIX, arrayFromImage, ijkToRas, newNode, placeBeside, transformBetween
 from .volumes import checkInputVolume
 
-DEFAULT_THRESHOLD_HU = 2000.0  # that of SSLMARLib.ct.segmentation, which is imported where it is used
 METAL_SEGMENT_NAME = "Metal"
 METAL_SEGMENT_COLOR = (0.95, 0.72, 0.25)
 
 
+def metalSearch(thresholdHu=None, smallestComponentMm3=None, peakHu=None, dilationMm=None):
+    """The `SSLMARLib.MetalSearch` of these values in Slicer's spelling; None leaves the library's default.
+
+    :raises InputError: a value is no number, or below 0.
+    """
+    values = {"threshold_hu": thresholdHu, "smallest_component_mm3": smallestComponentMm3, "peak_hu": peakHu, "dilation_mm": dilationMm}
+    return MetalSearch(**{name: value for name, value in values.items() if value is not None})
+
+
 def segmentMetal(
     inputVolume,
-    thresholdHu: float = DEFAULT_THRESHOLD_HU,
+    thresholdHu: float | None = None,
     *,
-    smallestComponentMm3: float | None = None,
-    dilationMm: float | None = None,
     segmentation=None,
+    **search,
 ):
     """Put the metal of a CT volume node into a segmentation node as its segment 'Metal', and return the node.
 
     Without `segmentation` a new node is made, with the volume's geometry, parent transform and place in subject
     hierarchy. With one its segment 'Metal' is replaced, or added; its other segments stay as they are.
 
-    :param thresholdHu: a voxel at or above it is metal. smallestComponentMm3, dilationMm: see `segment_metal` of
-      SSLMARLib; None leaves its default.
+    :param thresholdHu, smallestComponentMm3, peakHu, dilationMm: how metal is found, see `metalSearch`.
     :raises InputError: the volume or the segmentation is unfit, or there is no metal; nothing has changed then.
     """
     from ..ct.segmentation import segment_metal
 
+    search = metalSearch(thresholdHu=thresholdHu, **search)
     checkInputVolume(inputVolume)
     if segmentation is not None:
         checkSegmentation(segmentation)
-    options = {"smallest_component_mm3": smallestComponentMm3, "dilation_mm": dilationMm}
-    mask = segment_metal(
-        arrayFromImage(inputVolume.GetImageData()),
-        tuple(reversed(inputVolume.GetSpacing())),
-        threshold_hu=float(thresholdHu),
-        **{name: value for name, value in options.items() if value is not None},
-    )
+    voxelsHu = arrayFromImage(inputVolume.GetImageData())
+    mask = segment_metal(voxelsHu, tuple(reversed(inputVolume.GetSpacing())), search)
     labelmap = labelmapOfMask(mask, ijkToRas(inputVolume))
     if segmentation is not None:
         _replaceMetalSegment(segmentation, labelmap, inputVolume)
     else:
         segmentation = _newMetalSegmentation(inputVolume, labelmap)
-    segmentation.SetAttribute(f"{ATTRIBUTE_PREFIX}ThresholdHu", f"{thresholdHu:g}")
+    segmentation.SetAttribute(f"{ATTRIBUTE_PREFIX}ThresholdHu", f"{search.threshold_hu:g}")
     return segmentation
 
 

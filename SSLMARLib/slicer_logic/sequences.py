@@ -18,7 +18,6 @@ from .i18n import _
 from .job import FrameJob, IsCancelled, Progress
 from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, allNodesOrNone, copyDisplay, nodesOfClass, placeBeside, uniqueName
 from .preparation import prepareFrame
-from .segmentations import DEFAULT_THRESHOLD_HU
 
 
 def processSequence(
@@ -26,7 +25,7 @@ def processSequence(
     metalSegmentation=None,
     segmentIDs: Sequence[str] | None = None,
     method: str = DEFAULT_METHOD,
-    thresholdHu: float = DEFAULT_THRESHOLD_HU,
+    thresholdHu: float | None = None,
     *,
     progress: Progress | None = None,
     isCancelled: IsCancelled | None = None,
@@ -38,7 +37,7 @@ def processSequence(
 
     :param metalSegmentation: one segmentation for all frames, or one that a sequence browser shows frame by frame with the
       volumes; without one the threshold finds the metal of each frame. Frames without metal are taken over as they are.
-    :param options: device, smallestComponentMm3, maskDilationMm, traceDilationBins, restoreMetal, metalHu: see `prepareCorrection`.
+    :param options: device, smallestComponentMm3, peakHu, dilationMm, traceDilationBins, restoreMetal, metalHu: see `prepareCorrection`.
     :raises MARError: with a sentence for the user; the scene is then as it was before the call.
     """
     correction = prepareSequenceCorrection(sequenceNode, metalSegmentation, segmentIDs, method, thresholdHu, **options)
@@ -51,7 +50,7 @@ def prepareSequenceCorrection(
     metalSegmentation=None,
     segmentIDs: Sequence[str] | None = None,
     method: str = DEFAULT_METHOD,
-    thresholdHu: float = DEFAULT_THRESHOLD_HU,
+    thresholdHu: float | None = None,
     **options,
 ) -> SequenceCorrection:
     """As `prepareCorrection`, for all frames of a sequence node; the parameters are those of `processSequence`.

@@ -8,31 +8,38 @@ from dataclasses import dataclass
 import numpy
 import vtk
 
-from ..errors import InputError
+from ..ct.metal_search import MetalSearch
+from ..errors import InputError, NoMetalError
 from .i18n import _
 from .nodes import arrayFromImage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MetalCount:
-    """What lies at or above a threshold: voxels, their volume in ml, and the slices that hold any."""
+    """What a search finds: voxels, their volume in ml, the slices that hold any, and the mask (slices, rows, columns); where it finds
+    nothing, mask is None and whyNone the sentence that says why."""
 
     voxels: int
     milliliters: float
     slices: int
+    mask: numpy.ndarray | None
+    whyNone: str = ""
 
 
-def countMetal(volume, thresholdHu: float) -> MetalCount:
-    """Count what reaches a threshold (HU) in a volume node: no components, no dilation, so quick enough for a slider.
+def countMetal(volume, search: MetalSearch) -> MetalCount:
+    """Count what a correction of a volume node would take as metal, to the voxel.
 
     :raises InputError: the volume is unfit.
     """
+    from ..ct.segmentation import segment_metal
+
     checkInputVolume(volume)
-    voxels = arrayFromImage(volume.GetImageData())
-    threshold = math.ceil(thresholdHu) if voxels.dtype.kind in "iu" else thresholdHu
-    counts = [int(numpy.count_nonzero(plane >= threshold)) for plane in voxels]
-    voxelMm3 = math.prod(volume.GetSpacing())
-    return MetalCount(sum(counts), sum(counts) * voxelMm3 / 1000.0, sum(count > 0 for count in counts))
+    try:
+        mask = segment_metal(arrayFromImage(volume.GetImageData()), tuple(reversed(volume.GetSpacing())), search)
+    except NoMetalError as error:
+        return MetalCount(0, 0.0, 0, None, str(error))
+    voxels = int(numpy.count_nonzero(mask))
+    return MetalCount(voxels, voxels * math.prod(volume.GetSpacing()) / 1000.0, int(mask.any(axis=(1, 2)).sum()), mask)
 
 
 def checkInputVolume(inputVolume) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from SSLMARLib import Cancelled, InputError, sample_data
+from SSLMARLib import Cancelled, InputError, MetalSearch, sample_data
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_a_sample_has_metal_with_artifacts_and_its_truth(dental):
 def test_each_method_brings_the_sample_nearer_to_its_truth(dental, method, ratio):
     from SSLMARLib import reduce_metal_artifacts
 
-    result = reduce_metal_artifacts(dental.volume.voxels_hu, dental.volume.spacing_mm, method=method, threshold_hu=2500)
+    result = reduce_metal_artifacts(dental.volume.voxels_hu, dental.volume.spacing_mm, MetalSearch(threshold_hu=2500), method)
     tissue = (dental.truth.voxels_hu > -200) & (dental.truth.voxels_hu < 200) & ~result.metal_mask
     before, after = (
         numpy.sqrt(((voxels.astype(float) - dental.truth.voxels_hu)[tissue] ** 2).mean())

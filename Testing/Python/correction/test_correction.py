@@ -183,16 +183,16 @@ def _with(volume, value):
     [
         (lambda volume, mask: {"volume_hu": volume[0]}, r"\(1, rows, columns\)"),
         (lambda volume, mask: {"volume_hu": volume[..., None]}, "4D"),
-        (lambda volume, mask: {"volume_hu": volume[:0], "metal_mask": None}, "shape"),
+        (lambda volume, mask: {"volume_hu": volume[:0], "metal": None}, "shape"),
         (lambda volume, mask: {"volume_hu": volume > 0}, "bool"),
         (lambda volume, mask: {"volume_hu": _with(volume, numpy.nan)}, "1 NaN or infinite"),
         (lambda volume, mask: {"volume_hu": _with(volume, numpy.inf)}, "1 NaN or infinite"),
         (lambda volume, mask: {"spacing_mm": (1.0, 1.0)}, "three positive"),
         (lambda volume, mask: {"spacing_mm": (1.0, 0.0, 1.0)}, "three positive"),
-        (lambda volume, mask: {"metal_mask": mask[:2]}, "volume's shape"),
-        (lambda volume, mask: {"metal_mask": numpy.zeros_like(mask)}, "empty"),
-        (lambda volume, mask: {"metal_mask": numpy.ones_like(mask)}, "covers 100 % of slice 1"),
-        (lambda volume, mask: {"metal_mask": None, "threshold_hu": 3050.0}, "3050 HU.*3000 HU"),
+        (lambda volume, mask: {"metal": mask[:2]}, "volume's shape"),
+        (lambda volume, mask: {"metal": numpy.zeros_like(mask)}, "empty"),
+        (lambda volume, mask: {"metal": numpy.ones_like(mask)}, "covers 100 % of slice 1"),
+        (lambda volume, mask: {"metal": SSLMARLib.MetalSearch(threshold_hu=3050.0)}, "3050 HU.*3000 HU"),
         (lambda volume, mask: {"method": "magic"}, "choose one of li, nmar"),
         (lambda volume, mask: {"device": "tpu"}, "choose one of auto, cpu, cuda"),
         (lambda volume, mask: {"batch_size": 0}, "batch_size is 0"),
@@ -201,7 +201,7 @@ def _with(volume, value):
 )
 def test_what_cannot_be_used_is_refused(make_scan, change, sentence):
     volume, mask = make_scan()
-    arguments = {"volume_hu": volume, "spacing_mm": SPACING_MM, "metal_mask": mask, "method": "li"}
+    arguments = {"volume_hu": volume, "spacing_mm": SPACING_MM, "metal": mask, "method": "li"}
     with pytest.raises(InputError, match=f"(?s){sentence}") as error:
         SSLMARLib.reduce_metal_artifacts(**(arguments | change(volume, mask)))
     assert "\n" not in str(error.value) and str(error.value).endswith(".")
@@ -312,3 +312,20 @@ def test_a_long_double_beyond_all_floats_is_refused(make_scan):
     volume[0, 0, 0] = numpy.finfo(numpy.longdouble).max
     with pytest.raises(InputError, match="infinite|no Hounsfield units"):
         SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li")
+
+
+def test_a_mask_reports_no_search_and_a_search_reports_its_four_values(make_scan):
+    volume, mask = make_scan()
+    search = SSLMARLib.MetalSearch(2100, smallest_component_mm3=0.5, peak_hu=0, dilation_mm=1)
+    found = SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, search, "li").report
+    assert {name: found.parameters[name] for name in search.to_dict()} == search.to_dict() and found.threshold_hu == 2100
+    given = SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li").report
+    assert given.threshold_hu is None and not set(search.to_dict()) & set(given.parameters)
+
+
+def test_nan_in_a_mask_is_no_metal(make_scan):
+    volume, mask = make_scan()
+    doubtful = mask.astype(numpy.float32)
+    doubtful[0, 0, 0] = numpy.nan
+    with pytest.raises(InputError, match="mask has voxels that are NaN"):
+        SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, doubtful, "li")

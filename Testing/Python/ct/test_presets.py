@@ -21,12 +21,12 @@ def test_the_names_are_those_that_were_agreed():
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_each_preset_can_find_metal_in_a_twelve_bit_scan(preset):
-    assert 1500 < preset.threshold_hu <= 3000 < HIGHEST_12_BIT_HU
+    assert 1500 < preset.search.threshold_hu <= 3000 < HIGHEST_12_BIT_HU
     assert preset.description.endswith(".")
     voxels = numpy.full((12, 40, 40), 40, numpy.int16)
     voxels[4:8, 10:20, 10:20] = HIGHEST_12_BIT_HU  # 400 mm3
     found = segment_metal(
-        voxels, (1.0, 1.0, 1.0), preset.threshold_hu, preset.smallest_component_mm3, preset.dilation_mm
+        voxels, (1.0, 1.0, 1.0), preset.search
     )
     assert numpy.array_equal(found, voxels > 40)
 
@@ -39,7 +39,7 @@ def parts(shared):
         volume = read_volume(shared / "data" / "realmetal" / f"realmetal_{scan}.nii.gz")
         preset = PRESETS[name]
         mask = segment_metal(
-            volume.voxels_hu, volume.spacing_mm, preset.threshold_hu, preset.smallest_component_mm3, preset.dilation_mm
+            volume.voxels_hu, volume.spacing_mm, preset.search
         )
         boxes = scipy.ndimage.find_objects(scipy.ndimage.label(mask, numpy.ones((3, 3, 3)))[0])
         return sorted((box[0].start, box[0].stop - box[0].start) for box in boxes)

@@ -65,7 +65,7 @@ def test_refusals_end_with_2_one_line_and_no_file(scan, tmp_path, capsys, output
 
 def test_a_dicom_folder_gives_a_mask_file_without_patient_data(make_dicom_series, tmp_path):
     expected = make_dicom_series(tmp_path / "scan")
-    assert cli.main(["segment", str(tmp_path / "scan"), str(tmp_path / "mask.nrrd"), "--metal-peak-hu", "0"]) == 0
+    assert cli.main(["segment", str(tmp_path / "scan"), str(tmp_path / "mask.nrrd"), "--peak-hu", "0"]) == 0
     mask = read_mask(tmp_path / "mask.nrrd", read_volume(tmp_path / "scan"))
     assert mask.any() and (expected[mask] >= 2000).all()
     assert b"ller" not in (tmp_path / "mask.nrrd").read_bytes()

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from SSLMARLib.ct.metal_search import MetalSearch
 from SSLMARLib.ct.reading_writing import read_volume
 from SSLMARLib.ct.segmentation import segment_metal, summarize_mask
 from SSLMARLib.errors import InputError, NoMetalError
@@ -52,13 +53,13 @@ def test_components_as_defined(voxels, smallest):
         if len(component) * 0.375 >= smallest and (len(component) > 1 or smallest == 0):
             expected[tuple(zip(*component, strict=True))] = True
     if expected.any():
-        mask = segment_metal(voxels, SPACING_MM, smallest_component_mm3=smallest, peak_hu=0)
+        mask = segment_metal(voxels, SPACING_MM, MetalSearch(smallest_component_mm3=smallest, peak_hu=0))
         numpy.testing.assert_array_equal(mask, expected)
         kept = components_by_search(expected)
         assert summarize_mask(mask, SPACING_MM).components == len(kept)
     else:
         with pytest.raises(InputError, match="No metal found"):
-            segment_metal(voxels, SPACING_MM, smallest_component_mm3=smallest, peak_hu=0)
+            segment_metal(voxels, SPACING_MM, MetalSearch(smallest_component_mm3=smallest, peak_hu=0))
 
 
 def test_noise_goes_and_a_thin_oblique_wire_stays():
@@ -66,16 +67,16 @@ def test_noise_goes_and_a_thin_oblique_wire_stays():
     wire = [(index, 5 + index, 15 - index) for index in range(8)]  # one voxel a slice, touching at corners only
     voxels[tuple(zip(*wire, strict=True))] = 2500
     voxels[9, 3, 3] = voxels[0, 18, 18] = 3071  # noise
-    mask = segment_metal(voxels, SPACING_MM, peak_hu=0)
+    mask = segment_metal(voxels, SPACING_MM, MetalSearch(peak_hu=0))
     assert set(zip(*numpy.nonzero(mask), strict=True)) == set(wire)
-    assert segment_metal(voxels, SPACING_MM, smallest_component_mm3=0, peak_hu=0).sum() == 10
+    assert segment_metal(voxels, SPACING_MM, MetalSearch(smallest_component_mm3=0, peak_hu=0)).sum() == 10
 
 
 def test_a_single_voxel_of_a_thick_slice_is_noise_too():
     voxels = scan()
     voxels[5, 10, 10] = 3000
     voxels[3, 10, 10:12] = 3000
-    assert segment_metal(voxels, (5.0, 1.0, 1.0), peak_hu=0).sum() == 2
+    assert segment_metal(voxels, (5.0, 1.0, 1.0), MetalSearch(peak_hu=0)).sum() == 2
 
 
 @pytest.mark.parametrize("data_type", [numpy.int16, numpy.uint16, numpy.int32, numpy.float32, numpy.float64])
@@ -83,9 +84,9 @@ def test_the_threshold_itself_is_metal_in_every_type(data_type):
     voxels = numpy.zeros((3, 6, 6), data_type)
     voxels[1, 1:4, 1:4] = 2000
     voxels[1, 5] = 1999
-    assert segment_metal(voxels, SPACING_MM, peak_hu=0).sum() == 9
+    assert segment_metal(voxels, SPACING_MM, MetalSearch(peak_hu=0)).sum() == 9
     with pytest.raises(InputError, match="the maximum is 2000 HU"):
-        segment_metal(voxels, SPACING_MM, threshold_hu=2000.5, peak_hu=0)
+        segment_metal(voxels, SPACING_MM, MetalSearch(threshold_hu=2000.5, peak_hu=0))
 
 
 @settings(max_examples=30, deadline=None)
@@ -104,17 +105,17 @@ def test_dilation_is_the_distance_in_mm(dilation_mm, spacing_mm, seed):
     distances_mm = numpy.sqrt((offsets**2).sum(-1)).min(1).reshape(voxels.shape)
     if numpy.abs(distances_mm - dilation_mm).min() < 1e-6:
         return  # on the border rounding decides
-    mask = segment_metal(voxels, spacing_mm, smallest_component_mm3=0, peak_hu=0, dilation_mm=dilation_mm)
+    mask = segment_metal(voxels, spacing_mm, MetalSearch(smallest_component_mm3=0, peak_hu=0, dilation_mm=dilation_mm))
     numpy.testing.assert_array_equal(mask, distances_mm <= dilation_mm)
 
 
 def test_dilation_stays_out_of_padding_and_slices_far_away():
     voxels = scan()
     voxels[5, 2:4, 8:12] = 3000
-    mask = segment_metal(voxels, SPACING_MM, peak_hu=0, dilation_mm=1.4)
+    mask = segment_metal(voxels, SPACING_MM, MetalSearch(peak_hu=0, dilation_mm=1.4))
     assert mask.any(axis=(1, 2)).sum() == 1  # the next slice is 1.5 mm away
     assert mask[5].sum() > 8 and not mask[:, :2].any()
-    assert segment_metal(voxels, SPACING_MM, peak_hu=0, dilation_mm=1.5).any(axis=(1, 2)).sum() == 3
+    assert segment_metal(voxels, SPACING_MM, MetalSearch(peak_hu=0, dilation_mm=1.5)).any(axis=(1, 2)).sum() == 3
 
 
 def test_messages_name_threshold_and_maximum():
@@ -123,7 +124,7 @@ def test_messages_name_threshold_and_maximum():
     with pytest.raises(InputError, match=r"no voxel reaches 2000 HU, the maximum is 1850 HU"):
         segment_metal(voxels, SPACING_MM)
     with pytest.raises(InputError, match="12-bit scanners stop at 3071 HU"):
-        segment_metal(voxels, SPACING_MM, threshold_hu=3200)
+        segment_metal(voxels, SPACING_MM, MetalSearch(threshold_hu=3200))
     voxels[0, 10, 10] = 2900
     with pytest.raises(InputError, match=r"maximum 2900 HU\) is specks of at most 1 voxels, 0.375 mm3"):
         segment_metal(voxels, SPACING_MM)
@@ -132,12 +133,6 @@ def test_messages_name_threshold_and_maximum():
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"threshold_hu": math.nan},
-        {"threshold_hu": math.inf},
-        {"threshold_hu": 0},
-        {"threshold_hu": -5},
-        {"smallest_component_mm3": -1},
-        {"dilation_mm": math.nan},
         {"spacing_mm": (1, 0, 1)},
         {"voxels_hu": numpy.full((2, 2, 2), numpy.nan)},
         {"voxels_hu": numpy.zeros((2, 2))},
@@ -146,6 +141,19 @@ def test_messages_name_threshold_and_maximum():
 def test_unusable_arguments(arguments):
     with pytest.raises(InputError):
         segment_metal(**{"voxels_hu": scan() + 3000, "spacing_mm": SPACING_MM} | arguments)
+
+
+@pytest.mark.parametrize("field", ["threshold_hu", "smallest_component_mm3", "peak_hu", "dilation_mm"])
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, -1, "2000", True])
+def test_a_search_is_of_numbers(field, value):
+    with pytest.raises(InputError, match=rf"\({field}\) is .*: give a number"):
+        MetalSearch(**{field: value})
+    assert MetalSearch(**{field: numpy.float32(3)}).to_dict()[field] == 3.0
+
+
+def test_a_threshold_of_zero_is_no_threshold():
+    with pytest.raises(InputError, match="above 0"):
+        MetalSearch(threshold_hu=0)
 
 
 def test_summary():
@@ -160,7 +168,7 @@ def test_summary():
 
 def test_the_real_filling(shared):
     volume = read_volume(shared / "data/realmetal/realmetal_tcga_thca_e3_a3e5_dental.nii.gz")
-    mask = segment_metal(volume.voxels_hu, volume.spacing_mm, peak_hu=0)
+    mask = segment_metal(volume.voxels_hu, volume.spacing_mm, MetalSearch(peak_hu=0))
     summary = summarize_mask(mask, volume.spacing_mm)
     assert mask.dtype == bool and mask.shape == volume.shape
     numpy.testing.assert_array_equal(mask, volume.voxels_hu >= 2000)  # no specks in this scan: its smallest part has 57
@@ -181,10 +189,8 @@ def test_enamel_is_no_metal_where_there_is_metal():
     voxels[3:6, 12:15, 12:15] = 2200
     voxels[4, 13, 13] = 3000  # a filling, its edge blurred
     assert set(numpy.argwhere(segment_metal(voxels, SPACING_MM))[:, 1]) == {12, 13, 14}
-    assert segment_metal(voxels, SPACING_MM, peak_hu=0).sum() == 54
-    assert segment_metal(voxels, SPACING_MM, peak_hu=2300).sum() == 54
-    with pytest.raises(InputError, match="metal peak -1 HU"):
-        segment_metal(voxels, SPACING_MM, peak_hu=-1)
+    assert segment_metal(voxels, SPACING_MM, MetalSearch(peak_hu=0)).sum() == 54
+    assert segment_metal(voxels, SPACING_MM, MetalSearch(peak_hu=2300)).sum() == 54
 
 
 def test_a_tooth_with_a_few_bright_voxels_is_no_metal_but_one_with_a_filling_is():
@@ -206,7 +212,7 @@ def test_a_large_scan():
     voxels = numpy.full((300, 512, 512), -1000, numpy.int16)
     voxels[::7, 200:220, 200:230] = 2800
     voxels[0, 0, :2] = voxels[-1, -1, -2:] = 2800  # the box is the whole scan
-    mask = segment_metal(voxels, SPACING_MM, dilation_mm=1.0)
+    mask = segment_metal(voxels, SPACING_MM, MetalSearch(dilation_mm=1.0))
     assert mask.any(axis=(1, 2)).sum() == 43  # the speck in the last slice is too small
 
 
@@ -216,4 +222,4 @@ def test_a_scan_in_which_nothing_is_as_bright_as_metal_has_none_and_the_user_lea
     voxels_hu[1:3, 5:9, 5:9] = 2121
     with pytest.raises(NoMetalError, match="No metal found.*0 lets the threshold alone decide"):
         segment_metal(voxels_hu, SPACING_MM)
-    assert segment_metal(voxels_hu, SPACING_MM, peak_hu=0).sum() == 32
+    assert segment_metal(voxels_hu, SPACING_MM, MetalSearch(peak_hu=0)).sum() == 32

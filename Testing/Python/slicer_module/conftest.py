@@ -80,7 +80,7 @@ def library(monkeypatch):
             slices_corrected=1,
             metal_voxels=7,
             metal_volume_ml=0.5,
-            threshold_hu=keywords.get("threshold_hu"),
+            threshold_hu=getattr(keywords["metal"], "threshold_hu", None),
             mean_absolute_change_hu=1.0,
             largest_change_hu=1.0,
             seconds=1.5,

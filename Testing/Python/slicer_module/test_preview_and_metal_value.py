@@ -48,7 +48,7 @@ def test_a_preview_lies_where_its_slice_lies(make_volume, slicer_logic, preview,
     assert numpy.array_equal(voxels_of(node)[0], voxels_of(volume)[3] - 1)
     ((voxels, _, keywords),) = library.calls
     assert len(voxels) == 1, "only that slice is computed"
-    assert numpy.array_equal(keywords["metal_mask"], voxels_of(volume)[3:4] >= 2000)
+    assert numpy.array_equal(keywords["metal"], voxels_of(volume)[3:4] >= 2000)
     assert slicer_logic.previewOf(volume) is node
 
 
@@ -81,8 +81,8 @@ def test_a_preview_is_shown_as_the_input_and_not_saved(make_volume, preview, lib
 
 def test_a_preview_is_what_the_whole_run_makes_of_the_slice(metal_phantom, slicer_logic, preview):
     before = voxels_of(metal_phantom).copy()
-    whole = slicer_logic.process(metal_phantom, method="li", device="cpu", maskDilationMm=2.0)
-    node = preview(metal_phantom, 1, method="li", device="cpu", maskDilationMm=2.0)
+    whole = slicer_logic.process(metal_phantom, method="li", device="cpu", dilationMm=2.0)
+    node = preview(metal_phantom, 1, method="li", device="cpu", dilationMm=2.0)
     assert numpy.array_equal(voxels_of(node)[0], voxels_of(whole)[1])
     assert not numpy.array_equal(voxels_of(node)[0], before[1])
     assert numpy.array_equal(voxels_of(metal_phantom), before)
@@ -99,7 +99,7 @@ def test_a_preview_of_segments(make_volume, add_segment, preview, library):
     preview(volume, 4, metalSegmentation=segmentation)
     ((voxels, _, keywords),) = library.calls
     assert voxels.shape == (1, 20, 24)
-    assert numpy.array_equal(keywords["metal_mask"], mask[4:5])
+    assert numpy.array_equal(keywords["metal"], mask[4:5])
     with pytest.raises(NoMetalError, match="No voxel of 'Screw' in 'Implants' lies inside slice 1 of 'CT'"):
         preview(volume, 0, metalSegmentation=segmentation)
 
@@ -163,7 +163,7 @@ def test_metal_is_set_to_a_value_that_the_voxels_can_hold(metal_phantom, slicer_
 
 def test_a_dilated_mask_does_not_thicken_the_metal(metal_phantom, slicer_logic):
     metal = voxels_of(metal_phantom) == 3000
-    node = slicer_logic.process(metal_phantom, method="li", device="cpu", maskDilationMm=4.0, metalHu=5000)
+    node = slicer_logic.process(metal_phantom, method="li", device="cpu", dilationMm=4.0, metalHu=5000)
     assert numpy.array_equal(voxels_of(node) == 5000, metal)
 
 

@@ -227,7 +227,7 @@ def test_one_segmentation_serves_all_frames(make_sequence, add_segment, slicer_l
     mask[2, 4:9, 2:8] = True
     add_segment(segmentation, "Screw", mask, browser.GetProxyNode(sequence))
     slicer_logic.processSequence(sequence, segmentation)
-    masks = [keywords["metal_mask"] for _, _, keywords in library.calls]
+    masks = [keywords["metal"] for _, _, keywords in library.calls]
     assert all(numpy.array_equal(one, mask) for one in masks)
     assert all(one is masks[0] for one in masks)
 
@@ -250,14 +250,14 @@ def test_a_segmentation_of_each_frame_is_taken(make_sequence, add_segment, slice
     slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
     slicer_logic.processSequence(sequence, browser.GetProxyNode(segments))
     for (_, _, keywords), mask in zip(library.calls, expected, strict=True):
-        assert numpy.array_equal(keywords["metal_mask"], mask)
+        assert numpy.array_equal(keywords["metal"], mask)
 
 
 def test_options_reach_every_frame(make_sequence, slicer_logic, library):
     sequence, _ = make_sequence(2)
-    slicer_logic.processSequence(sequence, device="cpu", maskDilationMm=1.5)
+    slicer_logic.processSequence(sequence, device="cpu", dilationMm=1.5)
     for _, _, keywords in library.calls:
-        assert (keywords["device"], keywords["mask_dilation_mm"]) == ("cpu", 1.5)
+        assert (keywords["device"], keywords["metal"].dilation_mm) == ("cpu", 1.5)
 
 
 def test_unfit_sequences_are_refused_with_a_sentence(rig, make_volume, slicer_logic, library):

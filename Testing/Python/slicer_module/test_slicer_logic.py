@@ -174,6 +174,8 @@ def test_names_and_attributes(make_volume, slicer_logic, library):
         "SSLMAR.InputVolume": "CT",
         "SSLMAR.ThresholdHu": "2500.0",
         "SSLMAR.SmallestComponentMm3": "4.0",
+        "SSLMAR.PeakHu": "2750.0",
+        "SSLMAR.DilationMm": "0.0",
         "SSLMAR.RestoreMetal": "False",
         "SSLMAR.Strength": "1",
     }
@@ -181,11 +183,9 @@ def test_names_and_attributes(make_volume, slicer_logic, library):
     assert corrected.GetNodeReference("SSLMAR.InputVolume") is volume
     keywords = library.calls[-1][2]
     assert keywords == {
-        "metal_mask": None,
+        "metal": SSLMARLib.MetalSearch(threshold_hu=2500.0, smallest_component_mm3=4.0),
         "method": "nmar",
         "device": "cpu",
-        "threshold_hu": 2500.0,
-        "smallest_component_mm3": 4.0,
         "restore_metal": False,
     }
 
@@ -281,13 +281,14 @@ def test_the_library_gets_the_mask_of_the_named_segments(make_volume, add_segmen
     screw, bone = block(2, slice(4, 9), slice(2, 8)), block(4, slice(12, 15), slice(10, 20))
     add_segment(segmentation, "Screw", screw, volume)
     add_segment(segmentation, "Bone", bone, volume)
-    corrected = slicer_logic.process(volume, segmentation, ["Screw"], "li", thresholdHu=123)
+    corrected = slicer_logic.process(volume, segmentation, ["Screw"], "li")
     keywords = library.calls[0][2]
-    assert numpy.array_equal(keywords["metal_mask"], screw)
-    assert "threshold_hu" not in keywords
+    assert numpy.array_equal(keywords["metal"], screw)
     assert corrected.GetAttribute("SSLMAR.MetalSegmentation") == "Implants"
     assert json.loads(corrected.GetAttribute("SSLMAR.MetalSegments")) == ["Screw"]
-    assert corrected.GetAttribute("SSLMAR.ThresholdHu") is None
+    assert not any(corrected.GetAttribute(f"SSLMAR.{name}") for name in ("ThresholdHu", "SmallestComponentMm3", "PeakHu", "DilationMm"))
+    with pytest.raises(InputError, match="A segmentation says where the metal is, and thresholdHu, peakHu how it is found"):
+        slicer_logic.process(volume, segmentation, ["Screw"], "li", thresholdHu=123, peakHu=0)
     assert corrected.GetNodeReference("SSLMAR.MetalSegmentation") is segmentation
 
 

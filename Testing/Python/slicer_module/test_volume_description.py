@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy
 import pytest
 
-from SSLMARLib import InputError
+from SSLMARLib import InputError, MetalSearch
 
 AXIAL = numpy.diag([-0.8, -0.9, 2.5, 1.0])
 
@@ -293,7 +293,7 @@ def test_a_large_volume_is_looked_at_once(rig, slicer_logic):
     slicer_logic.describeVolume(volume)
     again = time.perf_counter() - begin
     begin = time.perf_counter()
-    slicer_logic.countMetal(volume, 2000)
+    slicer_logic.countMetal(volume, MetalSearch())
     count = time.perf_counter() - begin
     assert first < 2.0 and again < 0.05 and count < 1.0, (first, again, count)
 
@@ -302,7 +302,7 @@ def test_a_large_volume_is_looked_at_once(rig, slicer_logic):
 @pytest.mark.parametrize("dtype", ["int16", "float32"])
 def test_metal_is_counted(make_volume, slicer_logic, dtype, threshold, expected):
     volume = make_volume(dtype=dtype)  # two slices with 4 x 5 voxels of 3000 HU
-    count = slicer_logic.countMetal(volume, threshold)
+    count = slicer_logic.countMetal(volume, MetalSearch(threshold_hu=threshold))
     assert count.voxels == expected
     assert count.slices == (2 if expected else 0)
     assert abs(count.milliliters - expected * 0.8 * 0.9 * 2.5 / 1000) < 1e-9
@@ -310,4 +310,4 @@ def test_metal_is_counted(make_volume, slicer_logic, dtype, threshold, expected)
 
 def test_a_count_needs_a_volume(slicer_logic):
     with pytest.raises(InputError, match="No input volume"):
-        slicer_logic.countMetal(None, 2000)
+        slicer_logic.countMetal(None, MetalSearch())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy
 import pytest
 
+from SSLMARLib import segment_metal
+
 
 def preview_node():
     import slicer
@@ -25,16 +27,16 @@ def preview_mask(volume):
 def test_the_count_follows_the_threshold(panel, volume, tools):
     label = panel.ui.metalCountLabel
     tools.settle(panel)
-    assert label.text == "At or above 2000 HU: 0.004 ml (4 voxels), slices: 1, before small parts are dropped."
+    assert label.text == "Metal: 0.004 ml (4 voxels), slices: 1."
     panel.ui.thresholdSliderWidget.value = 3000.0
     tools.settle(panel)
-    assert label.text.startswith("At or above 3000 HU: 0.004 ml (4 voxels)")
+    assert label.text.startswith("Metal: 0.004 ml (4 voxels)")
 
     import slicer
 
     slicer.util.updateVolumeFromArray(volume, numpy.full((3, 8, 9), 40, numpy.int16))
     tools.settle(panel)
-    assert label.text == "Nothing reaches 3000 HU: lower the threshold."
+    assert label.text.startswith("No metal found: no voxel reaches 3000 HU, the maximum is 40 HU")
     panel.parameterNode.inputVolume = None
     assert label.text == ""
 
@@ -53,20 +55,27 @@ def test_the_slider_is_not_held_up_by_the_count(panel, volume, tools, monkeypatc
     for threshold in range(1000, 2000, 50):
         panel.ui.thresholdSliderWidget.value = threshold
     tools.settle(panel)
-    assert [threshold for _, threshold in counts] == [1950.0]
+    assert [search.threshold_hu for _, search in counts] == [1950.0]
 
 
-def test_the_preview_shows_what_is_above_the_threshold(panel, volume, tools):
+def test_the_preview_shows_what_is_metal(panel, volume, tools):
     import slicer
 
     voxels = slicer.util.arrayFromVolume(volume)
     tools.settle(panel)
     assert (preview_mask(volume) == (voxels >= 2000)).all()
     panel.ui.thresholdSliderWidget.value = 500.0
-    voxels[2, 0, 0] = 600
+    voxels[2, 0, 0] = 600  # a single voxel is noise, bone as bright as this has no peak
+    voxels[2, 4:6, 7] = 700
     slicer.util.arrayFromVolumeModified(volume)
     tools.settle(panel)
-    assert (preview_mask(volume) == (voxels >= 500)).all() and preview_mask(volume).sum() == 5
+    assert (preview_mask(volume) == (voxels >= 2000)).all()
+    panel.ui.peakSpinBox.value = 0.0
+    tools.settle(panel)
+    assert preview_mask(volume).sum() == 6
+    panel.ui.smallestComponentSpinBox.value = 0.0
+    tools.settle(panel)
+    assert (preview_mask(volume) == (voxels >= 500)).all() and preview_mask(volume).sum() == 7
 
     display = preview_node().GetDisplayNode()
     assert display.GetVisibility2DOutline() and not display.GetVisibility2DFill() and not display.GetVisibility3D()
@@ -75,6 +84,34 @@ def test_the_preview_shows_what_is_above_the_threshold(panel, volume, tools):
     )
     names = [panel.ui.metalSegmentationSelector.itemText(i) for i in range(panel.ui.metalSegmentationSelector.count)]
     assert names == ["None (the threshold decides)"]
+
+
+@pytest.mark.parametrize("peak_hu, dilation_mm, clip_is_metal", [(2750.0, 0.0, False), (0.0, 0.0, True), (0.0, 1.5, True)])
+def test_what_the_preview_outlines_is_what_apply_takes(panel, tools, library, peak_hu, dilation_mm, clip_is_metal):
+    """The preset for clips, and a clip that does not reach the peak beside a piece that does."""
+    import slicer
+
+    voxels = numpy.full((6, 40, 40), 40, numpy.int16)
+    voxels[:, :4] = -1000
+    voxels[2:4, 10:13, 10:12] = 2600  # the clip
+    voxels[2:5, 25:30, 25:30] = 3071
+    volume = slicer.util.addVolumeFromArray(voxels, name="Clips")
+    panel.parameterNode.inputVolume = volume
+    panel.ui.presetComboBox.currentIndex = 4
+    assert panel.parameterNode.preset == "clips" and panel.parameterNode.thresholdHu == 1800
+    panel.ui.peakSpinBox.value = peak_hu
+    panel.ui.dilationSpinBox.value = dilation_mm
+    panel.ui.methodComboBox.currentIndex = 0
+    tools.settle(panel)
+    outlined = preview_mask(volume)
+    assert outlined[2, 10, 10] == clip_is_metal
+    voxels_said = int(panel.ui.metalCountLabel.text.split("(")[1].split(" voxels")[0])
+    tools.apply(panel)
+    ((_, spacing_mm, keywords),) = library.calls
+    taken = segment_metal(voxels, spacing_mm, keywords["metal"])
+    assert numpy.array_equal(taken, outlined) and taken.sum() == voxels_said
+    result, names = panel.parameterNode.correctedVolume, ("ThresholdHu", "PeakHu", "DilationMm")
+    assert [result.GetAttribute(f"SSLMAR.{name}") for name in names] == ["1800.0", str(peak_hu), str(dilation_mm)]
 
 
 def test_the_preview_lies_where_the_volume_lies(panel, volume, tools):
@@ -194,7 +231,7 @@ def test_the_ticked_segments_are_the_metal(panel, implants, library, tools):
     tick(panel.ui, "Bone", True)
     assert panel.parameterNode.excludedSegmentIDs == []
     tools.apply(panel)
-    masks = [numpy.argwhere(keywords["metal_mask"]).tolist() for _, _, keywords in library.calls]
+    masks = [numpy.argwhere(keywords["metal"]).tolist() for _, _, keywords in library.calls]
     assert masks == [[[1, 3, 4]], [[1, 3, 4], [1, 3, 5]]]
 
 

@@ -8,7 +8,7 @@ import time
 import numpy
 import pytest
 
-from SSLMARLib import InputError
+from SSLMARLib import InputError, MetalSearch
 
 
 @pytest.fixture
@@ -125,12 +125,12 @@ def test_what_is_chosen_reaches_the_library(panel, volume, library, tools):
     ui.deviceComboBox.currentIndex = 1
     ui.thresholdSliderWidget.value = 2500.0
     ui.smallestComponentSpinBox.value = 4.0
+    ui.peakSpinBox.value = 0.0
     ui.dilationSpinBox.value = 2.0
     tools.apply(panel)
     assert tools.volume_names() == ["CT", "CT (MAR: LI)", "CT (MAR: NMAR)"]
-    names = ("method", "device", "threshold_hu", "smallest_component_mm3", "mask_dilation_mm")
-    chosen = [tuple(keywords[name] for name in names) for _, _, keywords in library.calls]
-    assert chosen == [("nmar", "auto", 2000.0, 1.0, 0.0), ("li", "cpu", 2500.0, 4.0, 2.0)]
+    chosen = [tuple(keywords[name] for name in ("method", "device", "metal")) for _, _, keywords in library.calls]
+    assert chosen == [("nmar", "auto", MetalSearch()), ("li", "cpu", MetalSearch(2500.0, 4.0, 0.0, 2.0))]
     assert panel.parameterNode.inputVolume is volume
     tools.assert_idle(panel)
 

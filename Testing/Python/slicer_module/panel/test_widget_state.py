@@ -46,6 +46,7 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
             3.0,
             3.0,
         ),
+        "peakSpinBox": (value(ui.peakSpinBox), 2900.0, "peakHu", 2900.0, 0.0, 0.0),
         "dilationSpinBox": (value(ui.dilationSpinBox), 1.5, "dilationMm", 1.5, 0.5, 0.5),
         "thresholdPreviewCheckBox": (
             checked(ui.thresholdPreviewCheckBox),
@@ -94,13 +95,13 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
 
 
 def test_a_new_panel_starts_with_the_library_s_values(panel):
-    from SSLMARLib import available_methods
-    from SSLMARLib.ct.segmentation import DEFAULT_SMALLEST_COMPONENT_MM3, DEFAULT_THRESHOLD_HU
+    from SSLMARLib import MetalSearch, available_methods
     from SSLMARLib.slicer_logic import DEFAULT_METHOD, METAL_MATERIALS_HU, PRESETS
 
     parameters = panel.parameterNode
-    assert parameters.thresholdHu == DEFAULT_THRESHOLD_HU
-    assert parameters.smallestComponentMm3 == DEFAULT_SMALLEST_COMPONENT_MM3
+    assert parameters.thresholdHu == MetalSearch().threshold_hu
+    assert parameters.smallestComponentMm3 == MetalSearch().smallest_component_mm3
+    assert (parameters.peakHu, parameters.dilationMm) == (MetalSearch().peak_hu, MetalSearch().dilation_mm)
     assert parameters.method == DEFAULT_METHOD and parameters.method in available_methods()
     assert (parameters.device, parameters.metalMaterial, parameters.strengthPercent) == ("auto", "", 100.0)
     assert "" not in METAL_MATERIALS_HU and "" not in PRESETS
@@ -186,7 +187,7 @@ def test_a_scene_that_is_loaded_after_a_close_keeps_segmentation_and_result(pane
     assert ui.metalSegmentationSelector.currentNode() is parameters.metalSegmentation
     assert ui.correctedVolumeSelector.currentNode() is parameters.correctedVolume
     tools.apply(panel)
-    assert library.calls[-1][2]["metal_mask"].sum() == 2 and "threshold_hu" not in library.calls[-1][2]
+    assert library.calls[-1][2]["metal"].sum() == 2
 
 
 def ticks(list_widget):
@@ -323,11 +324,11 @@ def test_a_preset_sets_its_values_until_one_is_changed(panel, volume):
     for index, preset in enumerate(PRESETS.values(), start=1):
         combo.currentIndex = index
         assert parameters.preset == preset.name
-        assert (parameters.thresholdHu, ui.thresholdSliderWidget.value) == (preset.threshold_hu,) * 2
+        assert (parameters.thresholdHu, ui.thresholdSliderWidget.value) == (preset.search.threshold_hu,) * 2
         assert (parameters.smallestComponentMm3, ui.smallestComponentSpinBox.value) == (
-            preset.smallest_component_mm3,
+            preset.search.smallest_component_mm3,
         ) * 2
-        assert (parameters.dilationMm, ui.dilationSpinBox.value) == (preset.dilation_mm,) * 2
+        assert (parameters.dilationMm, ui.dilationSpinBox.value) == (preset.search.dilation_mm,) * 2
         assert combo.currentText == preset.title
 
     for control, new in (
@@ -347,9 +348,4 @@ def test_the_values_of_a_preset_reach_the_library(panel, volume, library, tools)
     tools.apply(panel)
     ((_, _, keywords),) = library.calls
     preset = PRESETS["dental"]
-    names = ("threshold_hu", "smallest_component_mm3", "mask_dilation_mm")
-    assert tuple(keywords[name] for name in names) == (
-        preset.threshold_hu,
-        preset.smallest_component_mm3,
-        preset.dilation_mm,
-    )
+    assert keywords["metal"] == preset.search
