@@ -36,16 +36,6 @@ class SimulatedScan:
     metal_mask: numpy.ndarray
 
 
-def simulated_hip(slices: int | None = None, **options) -> CTVolume:
-    """A pelvis with a titanium hip prosthesis: 400 x 400 voxels of 1 mm, slices of 4 mm, HU. See `simulate_scan_of`."""
-    return simulate_scan_of("hip", slices, **options).volume
-
-
-def simulated_dental(slices: int | None = None, **options) -> CTVolume:
-    """A jaw with zirconia crowns: 400 x 400 voxels of 0.5 mm in slices of 2 mm, HU. See `simulate_scan_of`."""
-    return simulate_scan_of("dental", slices, **options).volume
-
-
 def simulate_scan_of(
     kind: str,
     slices: int | None = None,
@@ -54,7 +44,8 @@ def simulate_scan_of(
     progress: Progress | None = None,
     is_cancelled: IsCancelled | None = None,
 ) -> SimulatedScan:
-    """Simulate one of the SAMPLE_KINDS with `slices` slices (by default enough for three views).
+    """Simulate one of the SAMPLE_KINDS with `slices` slices (by default enough for three views), 400 x 400 voxels in HU: "hip", a pelvis
+    with a titanium prosthesis (1 mm, slices of 4 mm), or "dental", a jaw with zirconia crowns (0.5 mm, slices of 2 mm).
 
     progress: called as progress(fraction from 0 to 1, message). is_cancelled: asked between batches. Raises InputError
     for an unknown kind or no slices, MissingPackageError without PyTorch, Cancelled.

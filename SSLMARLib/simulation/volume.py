@@ -48,8 +48,7 @@ def simulate_metal(
 
     volume_hu: (slices, rows, columns) in HU, without metal, of types as `reduce_metal_artifacts` takes them.
     spacing_mm: (slices, rows, columns). metal_mask: the volume's shape, non-zero = metal. material: a metal of
-    `materials.METALS`, None for the protocol's (titanium).
-    seed: of the photon noise. protocol: ScanProtocol, None for the default; the part of its noise that is not the
+    `materials.METALS`, None for the protocol's (titanium). seed: of the photon noise. protocol: ScanProtocol, None for the default; the part of its noise that is not the
     metal's is left out, as the volume has its own. kernel_fwhm_mm: Gaussian blur of the reconstruction, 0 for none.
     highest_hu: what the scanner can store, 3071 HU with 12 bits; None for as high as it gets. scanner: one of `scanners.SCANNERS` or a
     random one, whose geometry, tube voltage, photons, smoothing of starved rays, kernel and cut-off count in place of all these.
@@ -60,8 +59,7 @@ def simulate_metal(
     from ..tomography.projector import get_projector
     from .scan import ScanProtocol
 
-    volume_hu = check_volume(volume_hu)
-    spacing_mm = check_spacing(spacing_mm)
+    volume_hu, spacing_mm = check_volume(volume_hu), check_spacing(spacing_mm)
     metal_mask = check_mask(metal_mask, volume_hu.shape)
     protocol = protocol if protocol is not None else ScanProtocol()
     if scanner is not None:
@@ -72,10 +70,8 @@ def simulate_metal(
         raise InputError(f"kernel_fwhm_mm is {kernel_fwhm_mm}: give the width of the scanner's blur in mm, 0 for none.")
     if material is not None:
         protocol = replace(protocol, material=material, metal_density_g_per_cm3=None)
-    if protocol.noise == "independent":
-        protocol = replace(protocol, noise="shared")
+    protocol = replace(protocol, noise="none" if protocol.noise == "none" else "shared")
     progress = progress or (lambda fraction, message: None)
-
     progress(0.0, "Preparing the projector")
     projector = projector or get_projector(choose_device(device), scanner.geometry() if scanner is not None else None)
     run = _ScanRun(projector, protocol, kernel_fwhm_mm, volume_hu.shape, spacing_mm, seed, scanner)

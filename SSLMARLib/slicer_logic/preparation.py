@@ -117,13 +117,7 @@ def prepareFrame(
     """
     checkInputVolume(inputVolume)
     sliceIndex = _checkSliceIndex(inputVolume, sliceIndex)
-    known = (*SEARCH_OPTIONS, *LIBRARY_OPTIONS)
-    unknown = set(options) - set(known)
-    if unknown:
-        raise TypeError(f"unknown options {', '.join(sorted(unknown))}: there are {', '.join(known)}")
-    given = {name: value for name, value in {"thresholdHu": thresholdHu, **options}.items() if value is not None}
-    search = {name: value for name, value in given.items() if name in SEARCH_OPTIONS}
-    options = {LIBRARY_OPTIONS[name]: value for name, value in given.items() if name in LIBRARY_OPTIONS}
+    search, options = _searchAndOptions({"thresholdHu": thresholdHu, **options})
     segmentNames = ()
     if metalSegmentation is None:
         metal = metalSearch(**search)
@@ -157,6 +151,17 @@ def prepareFrame(
         transformId=inputVolume.GetTransformNodeID(),
         imageTime=image.GetMTime(),
     )
+
+
+def _searchAndOptions(values: dict) -> tuple[dict, dict]:
+    """(what goes to `metalSearch`, keywords of the library), of what is not None."""
+    known = (*SEARCH_OPTIONS, *LIBRARY_OPTIONS)
+    unknown = set(values) - set(known)
+    if unknown:
+        raise TypeError(f"unknown options {', '.join(sorted(unknown))}: there are {', '.join(known)}")
+    given = {name: value for name, value in values.items() if value is not None}
+    search = {name: value for name, value in given.items() if name in SEARCH_OPTIONS}
+    return search, {LIBRARY_OPTIONS[name]: value for name, value in given.items() if name in LIBRARY_OPTIONS}
 
 
 def _checkSliceIndex(inputVolume, sliceIndex: int | None) -> int | None:

@@ -76,14 +76,10 @@ def train(
     monitor = Monitor(configuration, step) if writes else None
     loss_of = averaging_loss(task)
 
-    def validate() -> None:
-        if writes:
-            _validate(task, configuration, step, facts, weights, monitor)
-
     if writes:
         _cut_log(output / LOG_NAME, step if found else -1)
-    if not found:
-        validate()
+        if not found:
+            _validate(task, configuration, step, facts, weights, monitor)
     start = time.monotonic() - facts["seconds"]
     while step < configuration.steps:
         value, rate = _learn(task, optimizer, loss_of, step, configuration)
@@ -97,7 +93,8 @@ def train(
         if step % configuration.validate_every == 0 or step == configuration.steps:
             facts["loss"] = sum(facts["recent_losses"]) / len(facts["recent_losses"])
             facts["recent_losses"].clear()
-            validate()
+            if writes:
+                _validate(task, configuration, step, facts, weights, monitor)
         cancelled = is_cancelled is not None and is_cancelled()
         if writes and (cancelled or step % configuration.checkpoint_every == 0 or step == configuration.steps):
             save_checkpoint(output, step, task.network, optimizer, facts)

@@ -37,18 +37,18 @@ def test_each_method_brings_the_sample_nearer_to_its_truth(dental, method, ratio
 
 
 def test_a_hip_lies_in_a_pelvis_and_is_the_same_each_time():
-    first, second = (sample_data.simulated_hip(slices=1, device="cpu") for _ in range(2))
+    first, second = (sample_data.simulate_scan_of("hip", 1, device="cpu").volume for _ in range(2))
     assert first.spacing_mm == (4.0, 1.0, 1.0)
     assert (first.voxels_hu == second.voxels_hu).all()
-    assert (sample_data.simulated_dental(slices=1, device="cpu").spacing_mm) == (2.0, 0.5, 0.5)
+    assert sample_data.simulate_scan_of("dental", 1, device="cpu").volume.spacing_mm == (2.0, 0.5, 0.5)
 
 
 def test_progress_and_cancelling():
     seen = []
-    sample_data.simulated_dental(slices=1, device="cpu", progress=lambda fraction, message: seen.append(fraction))
+    sample_data.simulate_scan_of("dental", 1, device="cpu", progress=lambda fraction, message: seen.append(fraction))
     assert seen == sorted(seen) and seen[0] == 0 and seen[-1] == 1
     with pytest.raises(Cancelled):
-        sample_data.simulated_dental(slices=1, device="cpu", is_cancelled=lambda: True)
+        sample_data.simulate_scan_of("dental", 1, device="cpu", is_cancelled=lambda: True)
 
 
 @pytest.mark.parametrize(
