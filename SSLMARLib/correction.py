@@ -25,6 +25,7 @@ from .ct.scale import LOWEST_12_BIT_HU
 from .ct.segmentation import segment_metal
 from .device import choose_device_with_reason, free_unused_memory, is_out_of_memory, to_array, to_tensor
 from .errors import Cancelled, InputError
+from .learned_metal import LEARNED, find_metal
 from .methods import DEFAULT_METHOD, Method, get_method
 from .optional_imports import import_optional
 
@@ -72,7 +73,7 @@ class CorrectionResult:
 def reduce_metal_artifacts(
     volume_hu: numpy.ndarray,
     spacing_mm: tuple[float, float, float],
-    metal: MetalSearch | numpy.ndarray | None = None,
+    metal: MetalSearch | numpy.ndarray | str | None = None,
     method: str | os.PathLike | Method = DEFAULT_METHOD,
     device: str = "auto",
     progress: Callable[[float, str], None] | None = None,
@@ -87,7 +88,8 @@ def reduce_metal_artifacts(
 
     volume_hu: (slices, rows, columns) in Hounsfield units, integer or float; slices are the axial planes as stored.
     spacing_mm: voxel size in the same axis order, (slices, rows, columns).
-    metal: a mask (slices, rows, columns), non-zero = metal; or a `MetalSearch` that says how it is found, None for the usual one.
+    metal: a mask (slices, rows, columns), non-zero = metal; or a `MetalSearch` that says how it is found, None for the usual one; or
+        "learned" for what `learned_metal.find_metal` outlines.
     method: one of `available_methods()`, a .safetensors file that `sslmar train` wrote, or a `methods.base.Method`.
     device: "auto", "cpu" or "cuda".
     progress: called as progress(fraction from 0 to 1, message).
@@ -112,33 +114,36 @@ def reduce_metal_artifacts(
     warnings = [] if looks_like_hu(volume_hu) else ["The values do not look like Hounsfield units: no voxel is near air."]
     for warning in warnings:
         logger.warning(warning)
-    metal_mask, search = _find_metal(volume_hu, spacing_mm, metal, progress)
-    progress(0.01, "Preparing the projector")
     device, remark = choose_device_with_reason(device)
+    metal_mask, found_by = _find_metal(volume_hu, spacing_mm, metal, device, progress, is_cancelled)
+    progress(0.01, "Preparing the projector")
     run = _VolumeRun(volume_hu, spacing_mm, metal_mask, corrector, device, batch_size, projector, trace_dilation_bins, restore_metal)
     run.warnings += warnings + ([remark] if remark else [])
     run.correct_all(progress, _cancel_check(is_cancelled))
     progress(1.0, "Done")
     parameters = {
-        **({} if search is None else search.to_dict()),
+        **found_by,
         "trace_dilation_bins": int(trace_dilation_bins),
         "restore_metal": bool(restore_metal),
         **corrector.facts(),
     }
-    return CorrectionResult(run.corrected, metal_mask, run.report(search, parameters, time.monotonic() - start))
+    return CorrectionResult(run.corrected, metal_mask, run.report(parameters, time.monotonic() - start))
 
 
-def _find_metal(volume_hu, spacing_mm, metal, progress) -> tuple[numpy.ndarray, MetalSearch | None]:
-    """(mask, the search that found it, None where the mask was given)"""
+def _find_metal(volume_hu, spacing_mm, metal, device, progress, is_cancelled) -> tuple[numpy.ndarray, dict]:
+    """(mask, what the report says of how it was found, nothing where it was given)"""
     search = MetalSearch() if metal is None else metal
+    progress(0.0, "Finding metal" if isinstance(search, MetalSearch | str) else "Checking the metal mask")
     if isinstance(search, MetalSearch):
-        progress(0.0, "Finding metal")
-        metal_mask = segment_metal(volume_hu, spacing_mm, search)
+        metal_mask, found_by = segment_metal(volume_hu, spacing_mm, search), search.to_dict()
+    elif isinstance(search, str):
+        if search != LEARNED:
+            raise InputError(f"metal is {search!r}: give a mask, a MetalSearch, or {LEARNED!r}.")
+        metal_mask, found_by = find_metal(volume_hu, spacing_mm, device, is_cancelled), {"metal": LEARNED}
     else:
-        progress(0.0, "Checking the metal mask")
-        metal_mask, search = check_mask(metal, volume_hu.shape), None
+        metal_mask, found_by = check_mask(metal, volume_hu.shape), {}
     check_metal_share(metal_mask)
-    return metal_mask, search
+    return metal_mask, found_by
 
 
 class _VolumeRun:
@@ -184,7 +189,7 @@ class _VolumeRun:
             )
         check_cancelled()
 
-    def report(self, search: MetalSearch | None, parameters: dict, seconds: float) -> CorrectionReport:
+    def report(self, parameters: dict, seconds: float) -> CorrectionReport:
         voxels = int(self.metal_mask.sum())
         return CorrectionReport(
             method=self.method.name,
@@ -192,7 +197,7 @@ class _VolumeRun:
             slices_corrected=len(self.metal_slices),
             metal_voxels=voxels,
             metal_volume_ml=voxels * float(numpy.prod(self.spacing_mm)) / 1000.0,
-            threshold_hu=None if search is None else search.threshold_hu,
+            threshold_hu=parameters.get("threshold_hu"),
             mean_absolute_change_hu=self.changed_hu / (len(self.metal_slices) * self.volume_hu[0].size),
             largest_change_hu=self.largest_hu,
             seconds=seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..ct.metal_search import MetalSearch
+from ..errors import InputError
 from .argument_types import number_from_zero, positive_number
 
 _ARGUMENTS = {  # field of MetalSearch: (type, unit, help)
@@ -15,12 +16,18 @@ _ARGUMENTS = {  # field of MetalSearch: (type, unit, help)
 }
 
 
+METAL_CHOICES = ("threshold", "learned")
+
+
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
 def add_metal_arguments(parser: argparse.ArgumentParser) -> None:
-    """An option for each field of MetalSearch."""
+    """--metal, and an option for each field of MetalSearch."""
+    parser.add_argument(
+        "--metal", choices=METAL_CHOICES, help="how metal is found: by the threshold (default), or learned, as a network outlines it"
+    )
     default = MetalSearch().to_dict()
     for name, (kind, unit, text) in _ARGUMENTS.items():
         parser.add_argument(_flag(name), type=kind, metavar=unit, help=f"{text} (default {default[name]:g})")
@@ -28,9 +35,14 @@ def add_metal_arguments(parser: argparse.ArgumentParser) -> None:
 
 def given_flags(arguments: argparse.Namespace) -> list[str]:
     """The options of `add_metal_arguments` that were given."""
-    return [_flag(name) for name in _ARGUMENTS if getattr(arguments, name) is not None]
+    return [_flag(name) for name in ("metal", *_ARGUMENTS) if getattr(arguments, name) is not None]
 
 
-def metal_search(arguments: argparse.Namespace) -> MetalSearch:
-    """The search that the arguments describe."""
+def metal_search(arguments: argparse.Namespace) -> MetalSearch | str:
+    """What `reduce_metal_artifacts` takes for these arguments; InputError where values of the threshold's go with --metal learned."""
+    if arguments.metal == "learned":
+        unused = [flag for flag in given_flags(arguments) if flag != "--metal"]
+        if unused:
+            raise InputError(f"{', '.join(unused)}: these are of the threshold's search; leave them out with --metal learned.")
+        return "learned"
     return MetalSearch(**{name: getattr(arguments, name) for name in _ARGUMENTS if getattr(arguments, name) is not None})

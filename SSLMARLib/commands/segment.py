@@ -1,4 +1,4 @@
-"""`sslmar segment`: the metal mask of a scan, by threshold, as a file."""
+"""`sslmar segment`: the metal mask of a scan as a file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
     lowest, highest = volume.voxels_hu.min(), volume.voxels_hu.max()
     if lowest >= 0:
         logger.warning("%s has values from %g to %g, but air is -1000 HU.", arguments.input, lowest, highest)
-    mask = segment_metal(volume.voxels_hu, volume.spacing_mm, metal_search(arguments))
+    search = metal_search(arguments)
+    if isinstance(search, str):
+        from ..learned_metal import find_metal
+        from ..optional_imports import import_optional
+
+        import_optional("torch")
+        mask = find_metal(volume.voxels_hu, volume.spacing_mm)
+    else:
+        mask = segment_metal(volume.voxels_hu, volume.spacing_mm, search)
     mask_volume = dataclasses.replace(volume, voxels_hu=mask.astype(numpy.uint8), metadata={}, dicom_files=())
     write_volume(mask_volume, arguments.mask, overwrite=arguments.overwrite)
     summary = summarize_mask(mask, volume.spacing_mm)

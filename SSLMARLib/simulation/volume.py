@@ -47,9 +47,9 @@ def simulate_metal(
     """The volume as a CT scanner would show it with metal in it: a new array of the same shape and type.
 
     volume_hu: (slices, rows, columns) in HU, without metal, of types as `reduce_metal_artifacts` takes them.
-    spacing_mm: (slices, rows, columns). metal_mask: the volume's shape, non-zero = metal. material: a metal of
-    `materials.METALS`, None for the protocol's (titanium). seed: of the photon noise. protocol: ScanProtocol, None for the default; the part of its noise that is not the
-    metal's is left out, as the volume has its own. kernel_fwhm_mm: Gaussian blur of the reconstruction, 0 for none.
+    spacing_mm: (slices, rows, columns). metal_mask: the volume's shape, non-zero = metal. material: a metal of `materials.METALS`, None
+    for the protocol's (titanium). seed: of the photon noise. protocol: ScanProtocol, None for the default; the part of its noise that is
+    not the metal's is left out, as the volume has its own. kernel_fwhm_mm: Gaussian blur of the reconstruction, 0 for none.
     highest_hu: what the scanner can store, 3071 HU with 12 bits; None for as high as it gets. scanner: one of `scanners.SCANNERS` or a
     random one, whose geometry, tube voltage, photons, smoothing of starved rays, kernel and cut-off count in place of all these.
 
