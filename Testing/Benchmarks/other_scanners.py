@@ -1,11 +1,11 @@
 """Methods on slices of other scanners: two fan geometries that are not the product's, blur, few photons, three metals.
 
-    python Testing/Benchmarks/other_scanners.py [--data FOLDER] [--methods li nmar cnnmar sslmar] [--masks true found]
+    python Testing/Benchmarks/other_scanners.py [--data FOLDER] [--methods li nmar cnnmar sslmar] [--masks true found learned]
 
 FOLDER holds the metal-free development volumes (../shared/data/dev beside the repository). 18 slices of three volumes, drawn from one seed,
-each corrected with the true mask and with the one that is found by threshold. Prints the RMSE in HU against the slice without metal, the
-true metal left out, of each case, and the means by mask, region, metal and size. Some of these cases were looked at when SliceNet's
-`artifact_hu` was chosen, so its figures are development figures.
+each corrected with the true mask, with the one that is found by threshold and with the one that MetalNet outlines. Prints the RMSE in HU
+against the slice without metal, the true metal left out, of each case, and the means by mask, region, metal and size. Some of these cases
+were looked at when SliceNet's `artifact_hu` was chosen, so its figures are development figures.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy
 from SSLMARLib import FanBeamGeometry, FanBeamProjector, read_volume, reduce_metal_artifacts
 from SSLMARLib.ct.segmentation import segment_metal
 from SSLMARLib.errors import NoMetalError
+from SSLMARLib.learned_metal import find_metal
 from SSLMARLib.methods import get_method
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.simulation.metal_masks import body_mask, random_metal_mask
@@ -73,10 +74,10 @@ def cases(data: Path):
             number += 1
 
 
-def found_mask(slice_hu, spacing_mm):
+def found_mask(slice_hu, spacing_mm, kind: str):
     """As a user finds metal, or None where none is found."""
     try:
-        return segment_metal(slice_hu, spacing_mm)
+        return find_metal(slice_hu, spacing_mm) if kind == "learned" else segment_metal(slice_hu, spacing_mm)
     except NoMetalError:
         return None
 
@@ -99,7 +100,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[3] / "shared" / "data" / "dev")
     parser.add_argument("--methods", nargs="+", default=["li", "nmar", "cnnmar", "sslmar"])
-    parser.add_argument("--masks", nargs="+", choices=("true", "found"), default=["true", "found"])
+    parser.add_argument("--masks", nargs="+", choices=("true", "found", "learned"), default=["true", "found", "learned"])
     options = parser.parse_args()
     methods = {name: get_method(name) for name in options.methods}
     if "sslmar" in methods:
@@ -107,7 +108,7 @@ def main():
     rows = []
     for name, slice_hu, truth_hu, true_mask, spacing_mm in cases(options.data):
         for kind in options.masks:
-            mask = true_mask if kind == "true" else found_mask(slice_hu, spacing_mm)
+            mask = true_mask if kind == "true" else found_mask(slice_hu, spacing_mm, kind)
             images = {"uncorrected": slice_hu}
             for method_name, method in methods.items():
                 images[method_name] = slice_hu if mask is None else reduce_metal_artifacts(slice_hu, spacing_mm, mask, method).volume_hu
