@@ -51,7 +51,6 @@ class EditorSection(Section):
             self.editor.setSourceVolumeNode(volume)
         if not self._active:
             self._active = True
-            self.editor.turnOffLightboxes()  # its effects do not work in light box views
             self.editor.setupViewObservations()
             self.editor.installKeyboardShortcuts()
 

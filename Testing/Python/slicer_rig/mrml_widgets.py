@@ -178,9 +178,6 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def uninstallKeyboardShortcuts(self):
         self.has_shortcuts = False
 
-    def turnOffLightboxes(self):
-        return False
-
     def setMaximumNumberOfUndoStates(self, states):
         self._undo_states = states
 
