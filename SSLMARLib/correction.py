@@ -121,12 +121,7 @@ def reduce_metal_artifacts(
     run.warnings += warnings + ([remark] if remark else [])
     run.correct_all(progress, _cancel_check(is_cancelled))
     progress(1.0, "Done")
-    parameters = {
-        **found_by,
-        "trace_dilation_bins": int(trace_dilation_bins),
-        "restore_metal": bool(restore_metal),
-        **corrector.facts(),
-    }
+    parameters = {**found_by, "trace_dilation_bins": int(trace_dilation_bins), "restore_metal": bool(restore_metal), **corrector.facts()}
     return CorrectionResult(run.corrected, metal_mask, run.report(parameters, time.monotonic() - start))
 
 
@@ -149,9 +144,7 @@ def _find_metal(volume_hu, spacing_mm, metal, device, progress, is_cancelled) ->
 class _VolumeRun:
     """Corrects the slices with metal of one volume, batch by batch; where memory runs out, fewer at once, at last on the CPU."""
 
-    def __init__(
-        self, volume_hu, spacing_mm, metal_mask, method, device, batch_size, projector, trace_dilation_bins, restore_metal
-    ):
+    def __init__(self, volume_hu, spacing_mm, metal_mask, method, device, batch_size, projector, trace_dilation_bins, restore_metal):
         self.volume_hu, self.spacing_mm, self.metal_mask, self.method = volume_hu, spacing_mm, metal_mask, method
         self.projector, self.options = projector, (trace_dilation_bins, restore_metal)
         self.slices_per_batch = {**SLICES_PER_BATCH, **method.slices_per_batch}
@@ -264,10 +257,7 @@ class _SliceRun:
         with torch.inference_mode():
             slices = hu_to_attenuation(to_tensor(original, self.device, torch.float32))
             scan = MetalAffectedScan.from_images(
-                self.grid.to_grid(slices),
-                self.grid.mask_to_grid(to_tensor(mask, self.device)),
-                self.projector,
-                self.trace_dilation_bins,
+                self.grid.to_grid(slices), self.grid.mask_to_grid(to_tensor(mask, self.device)), self.projector, self.trace_dilation_bins
             )
             self.check_cancelled()
             reconstruction = self.projector.fbp(self.method.correct(scan))

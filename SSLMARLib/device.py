@@ -18,7 +18,7 @@ OUT_OF_MEMORY_PHRASES = ("out of memory", "not enough memory", "can't allocate",
 
 
 def choose_device(device: str = "auto") -> str:
-    """"cpu" or "cuda" (or "cuda:1") for what was asked for. A GPU is trusted only after a small computation on it.
+    """ "cpu" or "cuda" (or "cuda:1") for what was asked for. A GPU is trusted only after a small computation on it.
 
     Raises InputError for an unknown name, and for "cuda" where no GPU computes.
     """

@@ -43,9 +43,7 @@ class ExpectedTime:
         estimates = [seconds * cost / other for seconds, other in ((known[name], _relative_cost(name)) for name in known) if cost and other]
         return slices * sorted(estimates)[len(estimates) // 2] if estimates else None
 
-    def remember(
-        self, method: str, device: str, seconds_per_slice: float, slices: int = FEWEST_SLICES, asked_device: str = "auto"
-    ) -> None:
+    def remember(self, method: str, device: str, seconds_per_slice: float, slices: int = FEWEST_SLICES, asked_device: str = "auto") -> None:
         """Take what a run of so many slices took. Of two runs the later counts, but one of few slices, which are slower
         than those of a full batch, only where there is no other. asked_device: what the caller of the run had asked for.
         """
@@ -65,9 +63,7 @@ class ExpectedTime:
         with contextlib.suppress(TypeError, ValueError, KeyError, AttributeError):
             content = json.loads(self._store.value(KEY))
             loaded = {
-                str(device): {
-                    str(method): float(seconds) for method, seconds in methods.items() if 0 < float(seconds) < math.inf
-                }
+                str(device): {str(method): float(seconds) for method, seconds in methods.items() if 0 < float(seconds) < math.inf}
                 for device, methods in content["seconds_per_slice"].items()
             }
             self._seconds_per_slice, self._auto_device = loaded, str(content["auto"])

@@ -21,10 +21,7 @@ SHIPPED_SHA256 = "2775bc1f724cd3e57a4121f9c9589f2df18ae2bf864955a523f3e8adb5a432
 
 
 def find_metal(
-    volume_hu: numpy.ndarray,
-    spacing_mm: tuple[float, float, float],
-    device: str = "cpu",
-    is_cancelled: Callable[[], bool] | None = None,
+    volume_hu: numpy.ndarray, spacing_mm: tuple[float, float, float], device: str = "cpu", is_cancelled: Callable[[], bool] | None = None
 ) -> numpy.ndarray:
     """The metal mask of a scan, bool (slices, rows, columns), as MetalNet outlines it.
 

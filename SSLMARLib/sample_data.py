@@ -37,12 +37,7 @@ class SimulatedScan:
 
 
 def simulate_scan_of(
-    kind: str,
-    slices: int | None = None,
-    *,
-    device: str = "auto",
-    progress: Progress | None = None,
-    is_cancelled: IsCancelled | None = None,
+    kind: str, slices: int | None = None, *, device: str = "auto", progress: Progress | None = None, is_cancelled: IsCancelled | None = None
 ) -> SimulatedScan:
     """Simulate one of the SAMPLE_KINDS with `slices` slices (by default enough for three views), 400 x 400 voxels in HU: "hip", a pelvis
     with a titanium prosthesis (1 mm, slices of 4 mm), or "dental", a jaw with zirconia crowns (0.5 mm, slices of 2 mm).

@@ -155,9 +155,7 @@ def time_pipeline(
 
         def run(slices, engine, method=method):
             part = slice(0, slices)
-            return reduce_metal_artifacts(
-                volume_hu[part], spacing_mm, metal_mask[part], method, "cpu", projector=engine
-            )
+            return reduce_metal_artifacts(volume_hu[part], spacing_mm, metal_mask[part], method, "cpu", projector=engine)
 
         run(1, projector)
         ours, theirs = [], []

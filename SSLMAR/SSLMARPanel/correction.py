@@ -124,10 +124,7 @@ class CorrectionSection(Section):
 
         parameters = self.parameters
         slices = self._slicesWithMetal()
-        times = {
-            name: slicer_logic.expectedSeconds(name, slices, parameters.device) if slices else None
-            for name in self._methods.names
-        }
+        times = {name: slicer_logic.expectedSeconds(name, slices, parameters.device) if slices else None for name in self._methods.names}
         seconds = slicer_logic.expectedSeconds(chosenMethod(parameters), slices, parameters.device) if slices else None
         self._describeMethod(bool(slices) and seconds is None)
         if times == self._shownTimes:

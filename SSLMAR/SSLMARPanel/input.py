@@ -13,8 +13,7 @@ class InputSection(Section):
         self.ui.inputCollapsibleButton.enabled = not self.panel.isRunning
         volume = self.parameters.inputVolume if self.parameters is not None else None
         self.follow(
-            (volume, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent),
-            (volume, slicer.vtkMRMLTransformableNode.TransformModifiedEvent),
+            (volume, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent), (volume, slicer.vtkMRMLTransformableNode.TransformModifiedEvent)
         )
         summary, remarks = _("Choose the CT volume to correct, or load one."), ()
         if volume is not None:

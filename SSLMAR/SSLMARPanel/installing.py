@@ -74,9 +74,7 @@ def needsSentence(requirementsFile, method):
     missing = packagesMissing(requirementsFile, method)
     if not missing:
         return ""
-    return _("{method} needs {packages}; Apply asks before it installs them.").format(
-        method=_title(method), packages=_listed(missing)
-    )
+    return _("{method} needs {packages}; Apply asks before it installs them.").format(method=_title(method), packages=_listed(missing))
 
 
 def ensurePackages(requirementsFile, method):
@@ -94,9 +92,9 @@ def ensurePackages(requirementsFile, method):
         raise MissingPackageError(problem)
     if not _agreed(missing, method):
         raise MissingPackageError(
-            _(
-                "{packages}: not installed, as you said no, but {method} needs this; press Apply again to install it."
-            ).format(packages=_listed(missing), method=_title(method))
+            _("{packages}: not installed, as you said no, but {method} needs this; press Apply again to install it.").format(
+                packages=_listed(missing), method=_title(method)
+            )
         )
     try:
         with _heldPackages() as constraintsFile:
@@ -112,9 +110,9 @@ def ensurePackages(requirementsFile, method):
 def _problemBeforeInstalling(missing, method):
     """Return why nothing can be installed now, or ""."""
     if slicer.app.testingEnabled():
-        return _(
-            "{method} needs {packages}, and Slicer installs nothing while it runs tests: install them first."
-        ).format(method=_title(method), packages=_listed(missing))
+        return _("{method} needs {packages}, and Slicer installs nothing while it runs tests: install them first.").format(
+            method=_title(method), packages=_listed(missing)
+        )
     if slicer.packaging.isPipInstallInProgress():
         return _("Slicer is installing other packages now: wait until that has ended, and press Apply again.")
     if _torchOf(missing) and _torchExtension() is None:
@@ -143,9 +141,7 @@ def _install(missing, constraintsFile):
         logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT)
     others = [package for package in missing if package not in torch]
     if others:
-        slicer.packaging.pip_ensure(
-            others, constraints=constraintsFile, prompt_install=False, requester=REQUESTER, skip_in_testing=False
-        )
+        slicer.packaging.pip_ensure(others, constraints=constraintsFile, prompt_install=False, requester=REQUESTER, skip_in_testing=False)
 
 
 def _torchExtension():
@@ -189,9 +185,9 @@ def _heldPackages():
 def _offlineSentence(missing, error):
     """Return what failed, and the way to install without the Internet."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return _(
-        "{packages} could not be installed ({reason}): press Apply again when there is Internet. {offline}"
-    ).format(packages=_listed(missing), reason=reason, offline=_wheelsSentence(missing))
+    return _("{packages} could not be installed ({reason}): press Apply again when there is Internet. {offline}").format(
+        packages=_listed(missing), reason=reason, offline=_wheelsSentence(missing)
+    )
 
 
 def _wheelsSentence(missing):

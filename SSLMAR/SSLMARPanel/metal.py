@@ -71,9 +71,7 @@ class MetalSection(Section):
         try:
             with slicer.util.WaitCursor():
                 segmentation = slicer_logic.segmentMetal(
-                    parameters.inputVolume,
-                    **searchValues(parameters),
-                    segmentation=parameters.metalSegmentation,
+                    parameters.inputVolume, **searchValues(parameters), segmentation=parameters.metalSegmentation
                 )
         except Exception as error:
             self.panel.showError(error)
@@ -82,9 +80,7 @@ class MetalSection(Section):
             parameters.metalSegmentation = segmentation
             parameters.showThresholdPreview = False
         self.panel.showStatus(
-            _("The metal is the segment 'Metal' of '{name}': edit it, or press Apply.").format(
-                name=segmentation.GetName()
-            )
+            _("The metal is the segment 'Metal' of '{name}': edit it, or press Apply.").format(name=segmentation.GetName())
         )
 
     def _onPresetChosen(self, name):
@@ -100,8 +96,7 @@ class MetalSection(Section):
     def _valuesAreThoseOf(self, name):
         preset = self._presets.get(name)
         return preset is not None and all(
-            getattr(self.parameters, parameter) == getattr(preset.search, value)
-            for parameter, value in SEARCH_PARAMETERS.items()
+            getattr(self.parameters, parameter) == getattr(preset.search, value) for parameter, value in SEARCH_PARAMETERS.items()
         )
 
     def _countAndPreview(self):

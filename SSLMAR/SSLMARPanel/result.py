@@ -23,11 +23,7 @@ class ResultSection(Section):
         ui = self.ui
         # Only results of this module are listed; they carry this attribute.
         ui.correctedVolumeSelector.addAttribute("vtkMRMLScalarVolumeNode", "SSLMAR.Version")
-        self._buttons = {
-            "side by side": ui.sideBySideButton,
-            "difference": ui.differenceButton,
-            "swipe": ui.swipeButton,
-        }
+        self._buttons = {"side by side": ui.sideBySideButton, "difference": ui.differenceButton, "swipe": ui.swipeButton}
         ui.sideBySideButton.clicked.connect(self.onSideBySideButton)
         ui.differenceButton.clicked.connect(self.onDifferenceButton)
         ui.swipeButton.clicked.connect(self.onSwipeButton)
@@ -176,9 +172,7 @@ class ResultSection(Section):
 
         corrected = self.parameters.correctedVolume
         name = re.sub(r"[^\w .()-]", "_", corrected.GetName())  # what every file system takes
-        path = qt.QFileDialog.getSaveFileName(
-            self.panel.parent, _("Save report"), f"{name}.csv", _("Comma-separated values (*.csv)")
-        )
+        path = qt.QFileDialog.getSaveFileName(self.panel.parent, _("Save report"), f"{name}.csv", _("Comma-separated values (*.csv)"))
         if not path:
             return
         try:

@@ -46,9 +46,7 @@ class RunSection(Section):
         ui.applyButton.text = _("Apply")
         ui.applyButton.toolTip = whyNot or _("Correct the volume; the result is a new volume beside the input.")
         ui.applyButton.enabled = not whyNot
-        ui.previewSliceButton.toolTip = whyNot or _(
-            "Correct only the slice that the slice views show, to try method and metal in seconds."
-        )
+        ui.previewSliceButton.toolTip = whyNot or _("Correct only the slice that the slice views show, to try method and metal in seconds.")
         ui.previewSliceButton.enabled = not whyNot
 
     def cleanup(self):
@@ -126,9 +124,7 @@ class RunSection(Section):
         try:
             if run.cancelled:
                 self.panel.showStatus(
-                    _("The input was removed, so the correction was cancelled.")
-                    if wasRemoved
-                    else _("Cancelled; no volume was made.")
+                    _("The input was removed, so the correction was cancelled.") if wasRemoved else _("Cancelled; no volume was made.")
                 )
             elif self._isPreview:
                 self._showPreview(correction, run.result())
@@ -202,10 +198,7 @@ def sequenceText(corrected, results, strengthPercent):
     """Say what was done to the frames of a sequence; a frame without metal has no result."""
     reports = [result.report for result in results if result is not None]
     text = _("Done: {name}. {corrected} of {frames} frames corrected, {seconds:.1f} s.").format(
-        name=corrected.GetName(),
-        corrected=len(reports),
-        frames=len(results),
-        seconds=sum(report.seconds for report in reports),
+        name=corrected.GetName(), corrected=len(reports), frames=len(results), seconds=sum(report.seconds for report in reports)
     )
     if strengthPercent != 100.0:
         text += _(" The frames have the full correction: the strength is that of single volumes.")

@@ -107,7 +107,5 @@ class SegmentationSection(Section):
             return
         listWidget = self.ui.segmentsListWidget
         self.parameters.excludedSegmentIDs = [
-            segmentID
-            for row, segmentID in enumerate(self._segmentIDs)
-            if listWidget.item(row).checkState() == qt.Qt.Unchecked
+            segmentID for row, segmentID in enumerate(self._segmentIDs) if listWidget.item(row).checkState() == qt.Qt.Unchecked
         ]

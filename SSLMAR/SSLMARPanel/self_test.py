@@ -57,9 +57,7 @@ class SelfTest:
         segmentation = logic.segmentMetal(volume, THRESHOLD_HU)
         self.assertEqual(segmentation.GetSegmentation().GetNumberOfSegments(), 1)
         seen = []
-        corrected = logic.process(
-            volume, segmentation, method="li", interactive=True, progress=lambda *report: seen.append(report[0])
-        )
+        corrected = logic.process(volume, segmentation, method="li", interactive=True, progress=lambda *report: seen.append(report[0]))
         self.assertEqual(seen, sorted(seen))
         result = slicer.util.arrayFromVolume(corrected)
         changed = (result != voxels).any(axis=(1, 2))

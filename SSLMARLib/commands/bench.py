@@ -50,9 +50,7 @@ def format_timings(result: dict) -> str:
         lines.append(f"{row['operation']:<12} {row['batch']:>5} {row['ms_per_slice']:>10.1f} {baseline:>10} {ratio:>8}")
     lines.append(f"baseline: {result['baseline'] or 'absent. ' + result['baseline_absent']}; {result['threads']} threads")
     if "build_seconds" in result:
-        lines.append(
-            f"operators for inference: built in {result['build_seconds']:.1f} s, buffers {result['inference_buffer_mb']:.0f} MB"
-        )
+        lines.append(f"operators for inference: built in {result['build_seconds']:.1f} s, buffers {result['inference_buffer_mb']:.0f} MB")
     if result["peak_memory_mb"]:
         lines.append(f"peak memory of this process: {result['peak_memory_mb']:.0f} MB")
     return "\n".join(lines) + "\n"

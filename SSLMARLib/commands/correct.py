@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="NRRD, NIfTI or MetaImage file, or a folder of DICOM slices")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="file (or DICOM folder) to write; the input is never changed")
     parser.add_argument(
-        "--method", default=DEFAULT_METHOD, metavar="METHOD",
+        "--method",
+        default=DEFAULT_METHOD,
+        metavar="METHOD",
         help=f"{', '.join(available_methods())}, or a .safetensors file that `sslmar train` wrote (default {DEFAULT_METHOD})",
     )
     parser.add_argument("--mask", type=Path, help="metal mask of the input's size and geometry, non-zero = metal")

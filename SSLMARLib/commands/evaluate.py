@@ -43,9 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="metal trace of benchmark slices: projected from the metal mask (default), or the one stored in the file",
     )  # fmt: skip
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the summary and every case to this file")
-    parser.add_argument(
-        "--figure", metavar="FILE.png", type=Path, help="draw some cases with each method and difference"
-    )
+    parser.add_argument("--figure", metavar="FILE.png", type=Path, help="draw some cases with each method and difference")
     parser.add_argument(
         "--window-hu", nargs=2, type=float, metavar=("LOW", "HIGH"), default=(-200.0, 200.0),
         help="gray window of the figure (default: -200 200)",
@@ -89,10 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     resume_path, is_temporary = arguments.resume, False
     if resume_path is None and arguments.json is not None:
         resume_path, is_temporary = arguments.json.with_name(arguments.json.name + ".partial"), True
-    source = {
-        "folder": str(arguments.folder.resolve()),
-        "masks": None if arguments.masks is None else str(arguments.masks.resolve()),
-    }
+    source = {"folder": str(arguments.folder.resolve()), "masks": None if arguments.masks is None else str(arguments.masks.resolve())}
     with progress_bar(arguments, "Evaluating") as progress:
         records = run_evaluation(groups, settings, resume_path, progress, source=source)
     report = evaluation_report(

@@ -45,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--physics", type=Path, metavar="FOLDER", help="spectrum and attenuation tables of the benchmark instead of the shipped ones"
     )
     parser.add_argument(
-        "--highest-hu", type=positive_number, default=HIGHEST_12_BIT_HU, metavar="HU",
+        "--highest-hu",
+        type=positive_number,
+        default=HIGHEST_12_BIT_HU,
+        metavar="HU",
         help="what the scanner can store (default %(default)g)",
     )
     parser.add_argument(

@@ -89,9 +89,7 @@ def refuse_unreadable(path: Path) -> None:
 def refuse_not_finite(path: Path, count: int) -> None:
     """Raise InputError unless the count of voxels that are NaN or infinite is 0."""
     if count:
-        raise InputError(
-            f"{path} has {count} voxels that are NaN or infinite; replace them first, for example by -1024 HU."
-        )
+        raise InputError(f"{path} has {count} voxels that are NaN or infinite; replace them first, for example by -1024 HU.")
 
 
 def read_image_file(path: Path) -> CTVolume:
@@ -169,11 +167,7 @@ def geometry_of(image: SimpleITK.Image | SimpleITK.ImageFileReader) -> dict:
     axes = min(dimensions, 3)
     direction = numpy.eye(3)
     direction[:axes, :axes] = numpy.array(image.GetDirection()).reshape(dimensions, dimensions)[:axes, :axes]
-    return {
-        "spacing_mm": (*image.GetSpacing(), 1.0)[:3][::-1],
-        "origin_mm": (*image.GetOrigin(), 0.0)[:3],
-        "direction": direction,
-    }
+    return {"spacing_mm": (*image.GetSpacing(), 1.0)[:3][::-1], "origin_mm": (*image.GetOrigin(), 0.0)[:3], "direction": direction}
 
 
 def image_to_volume(image: SimpleITK.Image, metadata: dict[str, str] | None = None) -> CTVolume:

@@ -32,10 +32,7 @@ CODE_FIELDS = {"qform_code": 252, "sform_code": 254}
 METADATA_KEYS = (*TEXT_FIELDS, *CODE_FIELDS)
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 SCANNER_OR_ALIGNED = (1, 2)
-DATA_TYPES = {
-    **{2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8"},
-    **{256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"},
-}
+DATA_TYPES = {**{2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8"}, **{256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}}
 COMPLEX_TYPES = (32, 1792, 2048)
 COMPONENTS = {128: 3, 2304: 4}  # RGB, RGBA
 
@@ -98,11 +95,7 @@ class Header:
         """Spacing, origin and direction of the sform, named as CTVolume's fields."""
         sform = self.sform()
         spacing_mm = numpy.linalg.norm(sform[:, :3], axis=0)
-        return {
-            "spacing_mm": tuple(spacing_mm[::-1]),
-            "origin_mm": tuple(sform[:, 3]),
-            "direction": sform[:, :3] / spacing_mm,
-        }
+        return {"spacing_mm": tuple(spacing_mm[::-1]), "origin_mm": tuple(sform[:, 3]), "direction": sform[:, :3] / spacing_mm}
 
     def metadata(self) -> dict[str, str]:
         """The entries that travel to a NIfTI output."""

@@ -59,9 +59,7 @@ def read_mask(path: str | os.PathLike, like: CTVolume) -> numpy.ndarray:
     return mask.voxels_hu != 0
 
 
-def write_volume(
-    volume: CTVolume, path: str | os.PathLike, overwrite: bool = False, *, series_kind: SeriesKind = CORRECTED
-) -> None:
+def write_volume(volume: CTVolume, path: str | os.PathLike, overwrite: bool = False, *, series_kind: SeriesKind = CORRECTED) -> None:
     """Write a volume in the format of the path's suffix, or as a folder of DICOM slices if it came from DICOM.
 
     series_kind: how a DICOM series is described (CORRECTED, SIMULATED_METAL or SIMULATION_TRUTH of `dicom_writing`).

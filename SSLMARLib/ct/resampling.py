@@ -49,22 +49,17 @@ class SliceGrid:
 
     @cached_property
     def _to_grid(self):
-        return [
-            _resampling_matrix(n, s, self.size, self.pixel_mm) for n, s in zip(self.shape, self.spacing_mm, strict=True)
-        ]
+        return [_resampling_matrix(n, s, self.size, self.pixel_mm) for n, s in zip(self.shape, self.spacing_mm, strict=True)]
 
     @cached_property
     def _mask_to_grid(self):
         return [
-            _resampling_matrix(n, s, self.size, self.pixel_mm, kernel=_linear)
-            for n, s in zip(self.shape, self.spacing_mm, strict=True)
+            _resampling_matrix(n, s, self.size, self.pixel_mm, kernel=_linear) for n, s in zip(self.shape, self.spacing_mm, strict=True)
         ]
 
     @cached_property
     def _from_grid(self):
-        return [
-            _resampling_matrix(self.size, self.pixel_mm, n, s) for n, s in zip(self.shape, self.spacing_mm, strict=True)
-        ]
+        return [_resampling_matrix(self.size, self.pixel_mm, n, s) for n, s in zip(self.shape, self.spacing_mm, strict=True)]
 
 
 def _linear(distance):

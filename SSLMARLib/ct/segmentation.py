@@ -40,9 +40,7 @@ class MaskSummary:
         return asdict(self)
 
 
-def segment_metal(
-    voxels_hu: numpy.ndarray, spacing_mm: tuple[float, float, float], search: MetalSearch | None = None
-) -> numpy.ndarray:
+def segment_metal(voxels_hu: numpy.ndarray, spacing_mm: tuple[float, float, float], search: MetalSearch | None = None) -> numpy.ndarray:
     """The metal mask of a scan: bool (slices, rows, columns).
 
     voxels_hu: (slices, rows, columns), HU. spacing_mm: (slices, rows, columns). search: None for the defaults.
@@ -162,6 +160,4 @@ def _nothing_found(voxels_hu: numpy.ndarray, threshold_hu: float) -> NoMetalErro
     advice = "lower the threshold or give a mask"
     if threshold_hu > HIGHEST_12_BIT_HU:
         advice = f"12-bit scanners stop at {HIGHEST_12_BIT_HU:g} HU, so use 3000 HU at most, or give a mask"
-    return NoMetalError(
-        f"No metal found: no voxel reaches {threshold_hu:g} HU, the maximum is {voxels_hu.max():g} HU; {advice}."
-    )
+    return NoMetalError(f"No metal found: no voxel reaches {threshold_hu:g} HU, the maximum is {voxels_hu.max():g} HU; {advice}.")

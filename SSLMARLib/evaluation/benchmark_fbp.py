@@ -56,10 +56,7 @@ class BenchmarkFBPProjector(FanBeamProjector):
         """The exact FBP's matrix (two entries a pixel and view), its weight (R / l)^2 times l / R."""
         exact, geometry = self.exact._backprojection, self.geometry
         sources = torch.from_numpy(self._rays[0])
-        x, y = (
-            (torch.arange(count, dtype=torch.float64) - (count - 1) / 2) * geometry.pixel_size_cm
-            for count in geometry.image_shape
-        )
+        x, y = ((torch.arange(count, dtype=torch.float64) - (count - 1) / 2) * geometry.pixel_size_cm for count in geometry.image_shape)
         toward_axis = -sources / geometry.source_radius_cm
         depth_cm = torch.cartesian_prod(x, y) @ toward_axis.T + geometry.source_radius_cm  # along the central ray
         relative_depth = (depth_cm / geometry.source_radius_cm).to(self.dtype).to(self.device)  # (pixels, views)

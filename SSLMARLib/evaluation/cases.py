@@ -64,38 +64,26 @@ class BenchmarkGroup:
 
     def load(self) -> BenchmarkCases:
         """Read the files. Raises InputError for a file of other contents, or a mask that does not exist."""
-        truth = _read_hdf5(
-            self.ground_truth_path, {"image": BENCHMARK_SHAPE, "poly_sinogram": BENCHMARK_SINOGRAM_SHAPE}
-        )
-        wanted = {
-            "ma_sinogram": BENCHMARK_SINOGRAM_SHAPE,
-            "metal_trace": BENCHMARK_SINOGRAM_SHAPE,
-            "ma_CT": BENCHMARK_SHAPE,
-        }
+        truth = _read_hdf5(self.ground_truth_path, {"image": BENCHMARK_SHAPE, "poly_sinogram": BENCHMARK_SINOGRAM_SHAPE})
+        wanted = {"ma_sinogram": BENCHMARK_SINOGRAM_SHAPE, "metal_trace": BENCHMARK_SINOGRAM_SHAPE, "ma_CT": BENCHMARK_SHAPE}
         files = [_read_hdf5(path, wanted) for path in self.case_paths]
         return BenchmarkCases(
             image=truth["image"],
             poly_sinogram=truth["poly_sinogram"],
             metal_affected_sinograms=numpy.stack([file["ma_sinogram"] for file in files]),
             file_traces=numpy.stack([file["metal_trace"] > 0 for file in files]),
-            metal_masks=numpy.stack(
-                [self._metal(path, file) for path, file in zip(self.case_paths, files, strict=True)]
-            ),
+            metal_masks=numpy.stack([self._metal(path, file) for path, file in zip(self.case_paths, files, strict=True)]),
         )
 
     def _metal(self, path: Path, file: dict) -> numpy.ndarray:
         if self.masks is None:
             metal = attenuation_to_hu(file["ma_CT"]) > BENCHMARK_METAL_ABOVE_HU
             if not metal.any():
-                raise InputError(
-                    f"{path} has no pixel above {BENCHMARK_METAL_ABOVE_HU:g} HU: give its metal with --masks."
-                )
+                raise InputError(f"{path} has no pixel above {BENCHMARK_METAL_ABOVE_HU:g} HU: give its metal with --masks.")
             return metal
         number = int(path.stem)
         if number >= len(self.masks):
-            raise InputError(
-                f"{path} needs mask {number}, but the file of masks holds {len(self.masks)} (from 0): give another."
-            )
+            raise InputError(f"{path} needs mask {number}, but the file of masks holds {len(self.masks)} (from 0): give another.")
         return self.masks[number]
 
 
@@ -128,9 +116,7 @@ class VolumeGroup:
         volume = read_volume(self.volume_path)
         truth = read_volume(self.truth_path) if self.truth_path is not None else None
         if truth is not None and not truth.same_geometry(volume):
-            raise InputError(
-                f"{self.truth_path} has another size or position than {self.volume_path}: it is not its truth."
-            )
+            raise InputError(f"{self.truth_path} has another size or position than {self.volume_path}: it is not its truth.")
         if self.mask_path is not None:
             return volume, truth, read_mask(self.mask_path, like=volume)
         return volume, truth, segment_metal(volume.voxels_hu, volume.spacing_mm)
@@ -180,24 +166,18 @@ def read_benchmark_masks(path) -> numpy.ndarray:
         raise InputError(f"{path} holds no array (masks, rows, columns): give the file of the benchmark's metal masks.")
     images = [Image.fromarray((mask > 0).astype(numpy.uint8)) for mask in stored]
     size = BENCHMARK_SHAPE[::-1]  # Pillow's order is (columns, rows)
-    return (
-        numpy.stack([numpy.rint(numpy.asarray(image.resize(size, Image.Resampling.BILINEAR))) for image in images]) > 0
-    )
+    return numpy.stack([numpy.rint(numpy.asarray(image.resize(size, Image.Resampling.BILINEAR))) for image in images]) > 0
 
 
 def _benchmark_groups(truths: list[Path], masks, limit: int | None) -> list[BenchmarkGroup]:
     groups, left = [], limit
     for truth in truths:
-        paths = sorted(
-            (path for path in truth.parent.glob("*.h5") if path.stem.isdigit()), key=lambda path: int(path.stem)
-        )
+        paths = sorted((path for path in truth.parent.glob("*.h5") if path.stem.isdigit()), key=lambda path: int(path.stem))
         paths = paths[:left]
         if left is not None:
             left -= len(paths)
         for start in range(0, len(paths), MASKS_PER_GROUP):
-            groups.append(
-                BenchmarkGroup(truth.parent.name, truth, tuple(paths[start : start + MASKS_PER_GROUP]), masks)
-            )
+            groups.append(BenchmarkGroup(truth.parent.name, truth, tuple(paths[start : start + MASKS_PER_GROUP]), masks))
     if not groups:
         raise InputError(f"{truths[0].parent} holds no metal-affected case <number>.h5 beside {GROUND_TRUTH_FILE}.")
     return groups

@@ -57,14 +57,9 @@ def most_changed_slice(before_hu, after_hu, of=None) -> int:
 
 
 def _new_figure(columns: int, rows: int):
-    backend, figures = (
-        import_optional(module)
-        for module in ("matplotlib.backends.backend_agg", "matplotlib.figure")
-    )
+    backend, figures = (import_optional(module) for module in ("matplotlib.backends.backend_agg", "matplotlib.figure"))
     figure = figures.Figure(
-        figsize=(PANEL_INCHES * columns + 0.4, PANEL_INCHES * 1.12 * rows + 0.5),
-        dpi=DOTS_PER_INCH,
-        layout="constrained",
+        figsize=(PANEL_INCHES * columns + 0.4, PANEL_INCHES * 1.12 * rows + 0.5), dpi=DOTS_PER_INCH, layout="constrained"
     )
     backend.FigureCanvasAgg(figure)
     return figure
@@ -102,11 +97,7 @@ def _save(figure, path, overwrite: bool):
 
 
 def figure_comparison(
-    rows: Sequence[FigureRow],
-    path=None,
-    window_hu=DEFAULT_WINDOW_HU,
-    difference_window_hu=DIFFERENCE_WINDOW_HU,
-    overwrite: bool = False,
+    rows: Sequence[FigureRow], path=None, window_hu=DEFAULT_WINDOW_HU, difference_window_hu=DIFFERENCE_WINDOW_HU, overwrite: bool = False
 ):
     """Two lines of panels per case: the images, and below each its difference to the reference. Returns the Figure.
 
@@ -137,8 +128,7 @@ def figure_comparison(
             difference = displayed(numpy.asarray(row.images[title], dtype=float) - reference, row.direction)
             _draw(lower, difference, metal, difference_window_hu, f"{title} - {titles[0]}")
     figure.suptitle(
-        f"Images {_window_text(window_hu)}, differences {_window_text(difference_window_hu)}, metal red; RMSE / SSIM",
-        fontsize=9,
+        f"Images {_window_text(window_hu)}, differences {_window_text(difference_window_hu)}, metal red; RMSE / SSIM", fontsize=9
     )
     return _save(figure, path, overwrite)
 
@@ -165,18 +155,10 @@ def figure_before_after(
     if given, and `overwrite` whether in place of a file that exists. Raises InputError, MissingPackageError.
     """
     before, after = (numpy.asarray(image, dtype=float) for image in (before_hu, after_hu))
-    if (
-        before.ndim != 2
-        or before.shape != after.shape
-        or (metal_mask is not None and numpy.shape(metal_mask) != before.shape)
-    ):
-        raise InputError(
-            f"Before {before.shape}, after {after.shape} and the metal mask must have one shape (rows, columns)."
-        )
+    if before.ndim != 2 or before.shape != after.shape or (metal_mask is not None and numpy.shape(metal_mask) != before.shape):
+        raise InputError(f"Before {before.shape}, after {after.shape} and the metal mask must have one shape (rows, columns).")
     figure = _new_figure(3, 1)
-    figure.set_size_inches(
-        3 * 3.4 + 0.2, 3.4 * before.shape[0] * spacing_mm[0] / (before.shape[1] * spacing_mm[1]) + 0.9
-    )
+    figure.set_size_inches(3 * 3.4 + 0.2, 3.4 * before.shape[0] * spacing_mm[0] / (before.shape[1] * spacing_mm[1]) + 0.9)
     aspect = spacing_mm[0] / spacing_mm[1]
     panels = (
         (before, window_hu, "before", captions[0]),
@@ -186,14 +168,7 @@ def figure_before_after(
     metal_mask = None if metal_mask is None else displayed(metal_mask, direction)
     for axes, (image, window, name, caption) in zip(figure.subplots(1, 3), panels, strict=True):
         heading = f"{name}  {_window_text(window)}"
-        _draw(
-            axes,
-            displayed(image, direction),
-            metal_mask,
-            window,
-            f"{heading}\n{caption}" if caption else heading,
-            aspect,
-        )
+        _draw(axes, displayed(image, direction), metal_mask, window, f"{heading}\n{caption}" if caption else heading, aspect)
     if title:
         figure.suptitle(title, fontsize=10)
     return _save(figure, path, overwrite)

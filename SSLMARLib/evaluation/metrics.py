@@ -84,9 +84,7 @@ def distance_to_metal(metal_mask, spacing_mm=(1.0, 1.0)) -> numpy.ndarray:
     return distance_transform_edt(~metal, sampling=spacing_mm)
 
 
-def reference_regions(
-    reference_hu, metal_mask=None, near_metal_pixels: float = NEAR_METAL_PIXELS
-) -> dict[str, numpy.ndarray]:
+def reference_regions(reference_hu, metal_mask=None, near_metal_pixels: float = NEAR_METAL_PIXELS) -> dict[str, numpy.ndarray]:
     """Regions of the reference in which bias is measured, each a bool array (rows, columns) without metal.
 
     near_metal: within `near_metal_pixels` of metal; soft_tissue: -150 to 150 HU; bone: above 300 HU;
@@ -108,8 +106,7 @@ def bias_hu(image_hu, reference_hu, metal_mask=None) -> dict[str, float | None]:
     image, reference, metal = _checked(image_hu, reference_hu, metal_mask)
     difference = image - reference
     return {
-        name: float(difference[region].mean()) if region.any() else None
-        for name, region in reference_regions(reference, metal).items()
+        name: float(difference[region].mean()) if region.any() else None for name, region in reference_regions(reference, metal).items()
     }
 
 

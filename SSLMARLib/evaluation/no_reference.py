@@ -127,9 +127,7 @@ def measure_without_reference(before_hu, after_hu, metal_mask, spacing_mm, regio
     artifact_index_hu, change_far_from_metal_hu, sharpness (fine detail far from metal, after / before).
     """
     if numpy.shape(after_hu) != numpy.shape(before_hu):
-        raise InputError(
-            f"The images before {numpy.shape(before_hu)} and after {numpy.shape(after_hu)} differ in shape."
-        )
+        raise InputError(f"The images before {numpy.shape(before_hu)} and after {numpy.shape(after_hu)} differ in shape.")
     if regions is None:
         regions = measuring_regions(before_hu, metal_mask, spacing_mm)
     detail_before, detail_after = (fine_detail_hu(image, regions.far) for image in (before_hu, after_hu))

@@ -48,9 +48,7 @@ class ResumeFile:
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self.path} is not a resume file of an evaluation: choose another name.") from error
         if found is not None and found != self.settings:
-            different = [
-                name for name in self.settings if not isinstance(found, dict) or found.get(name) != self.settings[name]
-            ]
+            different = [name for name in self.settings if not isinstance(found, dict) or found.get(name) != self.settings[name]]
             raise InputError(
                 f"{self.path} holds the results of another evaluation ({', '.join(different) or 'settings'} differ): "
                 "delete it, or choose another name."
@@ -116,9 +114,7 @@ def run_evaluation(
             resume.add(group.identity, method, [measure_slice(method, *pair) for pair in slices])
             done += 1
             report(0.0, f"{group.identity} {method}")
-    return [
-        record for group in groups for method in settings.methods for record in resume.finished[group.identity, method]
-    ]
+    return [record for group in groups for method in settings.methods for record in resume.finished[group.identity, method]]
 
 
 def measure_slice(method: str, before: SliceBeforeCorrection, corrected_hu: numpy.ndarray) -> dict:
@@ -155,25 +151,19 @@ def _finite(value):
     return None if isinstance(value, float) and not numpy.isfinite(value) else value
 
 
-def figure_rows(
-    groups: Sequence[BenchmarkGroup | VolumeGroup], settings: EvaluationSettings, count: int = FIGURE_CASES
-) -> list[FigureRow]:
+def figure_rows(groups: Sequence[BenchmarkGroup | VolumeGroup], settings: EvaluationSettings, count: int = FIGURE_CASES) -> list[FigureRow]:
     """Cases for `figures.figure_comparison`, spread evenly over the groups; the primary FBP. Runs the methods again."""
     chosen = sorted({round(position) for position in numpy.linspace(0, len(groups) - 1, min(count, len(groups)))})
     titles = {name: name if name == UNCORRECTED else get_method(method).title for name, method in settings.chosen.items()}
     rows = []
     for number in chosen:
         images, captions = {}, {}
-        for method, slices in corrected_slices(
-            groups[number].first_case(), settings.methods, settings, largest_metal_only=True
-        ):
+        for method, slices in corrected_slices(groups[number].first_case(), settings.methods, settings, largest_metal_only=True):
             before, corrected_hu = next(iter(slices))
             if before.reference_hu is not None:
                 images.setdefault("reference", before.reference_hu)
                 error_hu = rmse_hu(corrected_hu, before.reference_hu, before.metal_mask)
-                captions[titles[method]] = (
-                    f"{error_hu:.1f} HU / {ssim(corrected_hu, before.reference_hu, before.metal_mask):.4f}"
-                )
+                captions[titles[method]] = f"{error_hu:.1f} HU / {ssim(corrected_hu, before.reference_hu, before.metal_mask):.4f}"
             else:
                 images.setdefault(UNCORRECTED, before.uncorrected_hu)
             images[titles[method]] = corrected_hu

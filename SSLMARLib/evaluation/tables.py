@@ -86,8 +86,7 @@ def _table(rows: list[list[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
     ]
@@ -112,11 +111,7 @@ def format_table(report: dict) -> str:
         rows += [[method, *(_text(sizes[group][method]["rmse_hu"], ".1f") for group in sizes)] for method in methods]
         rows.append(["cases", *(str(max(values["cases"] for values in sizes[group].values())) for group in sizes)])
         lines += [*_table(rows), ""]
-    lines += [
-        f"Measured without a reference, {report['fbp']} FBP",
-        "",
-        *_table(_rows_without_reference(report["summary"])),
-    ]
+    lines += [f"Measured without a reference, {report['fbp']} FBP", "", *_table(_rows_without_reference(report["summary"]))]
     return "\n".join(lines) + "\n"
 
 

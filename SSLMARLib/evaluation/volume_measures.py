@@ -54,10 +54,7 @@ def slices_to_measure(metal_mask: numpy.ndarray, most: int = MOST_SLICES) -> lis
 
 
 def regions_of_slices(
-    volume_hu: numpy.ndarray,
-    metal_mask: numpy.ndarray,
-    spacing_mm: Sequence[float],
-    check_cancelled: Callable[[], None] = lambda: None,
+    volume_hu: numpy.ndarray, metal_mask: numpy.ndarray, spacing_mm: Sequence[float], check_cancelled: Callable[[], None] = lambda: None
 ) -> list[SliceRegions]:
     """The regions of the slices to measure. Arrays are (slices, rows, columns), the spacing in the same order.
 

@@ -56,6 +56,6 @@ def _method_of_weights(path: str | os.PathLike) -> Method:
     learned = [name for name, one in METHODS.items() if issubclass(one, LearnedMethod)]
     if name not in learned:
         raise InputError(
-            f"The JSON file beside the weights {path} names no method that uses them: its \"method\" must be one of {', '.join(learned)}."
+            f'The JSON file beside the weights {path} names no method that uses them: its "method" must be one of {", ".join(learned)}.'
         )
     return METHODS[name](weights=path)

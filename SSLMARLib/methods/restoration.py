@@ -84,11 +84,7 @@ def run_networks(
 
 
 def trusted_share(
-    measured: torch.Tensor,
-    unmeasured: torch.Tensor,
-    uncorrected: torch.Tensor,
-    metal_mask: torch.Tensor,
-    constants: SSLMARConstants,
+    measured: torch.Tensor, unmeasured: torch.Tensor, uncorrected: torch.Tensor, metal_mask: torch.Tensor, constants: SSLMARConstants
 ) -> torch.Tensor:
     """How far the measured image can be trusted, (slices,) from 0 to 1. Images (slices, rows, columns) in 1/cm.
 

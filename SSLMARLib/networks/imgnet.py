@@ -24,12 +24,7 @@ class ImgNet(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: int | Sequence[int] = 32,
-        levels: int = 4,
-        stem: int = 1,
-        residual: bool = False,
-        further_inputs: Sequence[str] = (),
+        self, channels: int | Sequence[int] = 32, levels: int = 4, stem: int = 1, residual: bool = False, further_inputs: Sequence[str] = ()
     ):
         super().__init__()
         unknown = [name for name in further_inputs if name not in FURTHER_INPUTS]

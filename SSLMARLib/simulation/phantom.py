@@ -79,11 +79,7 @@ def phantom_implant(kind: str = "pelvis") -> Implant:
         teeth = _teeth()
         shapes = tuple(
             Body((0.0, y, x), axes, -angle, power=3.0)
-            for (y, x, angle, _), axes in (
-                (teeth[1], (2.6, 2.2, 2.8)),
-                (teeth[2], (4.5, 4.2, 4.0)),
-                (teeth[11], (2.6, 2.6, 2.0)),
-            )
+            for (y, x, angle, _), axes in ((teeth[1], (2.6, 2.2, 2.8)), (teeth[2], (4.5, 4.2, 4.0)), (teeth[11], (2.6, 2.6, 2.0)))
         )
         name = "dental"
     return Implant(name, shapes).moved((0.0, 0.0, 0.0), scale=1 / width_mm)

@@ -65,7 +65,6 @@ class Scanner:
             detector_radius_cm=self.detector_cm,
         )
 
-
     def protocol(self, protocol):
         """The ScanProtocol with this scanner's tube voltage and photons."""
         from .physics import load_physics

@@ -66,11 +66,7 @@ def outline_projections(metal_mask: torch.Tensor, image: torch.Tensor, projector
 
 
 def _fitted_metal(
-    difference: torch.Tensor,
-    path_cm: torch.Tensor,
-    reference: torch.Tensor,
-    trust_per_cm: float,
-    linear_terms: list[torch.Tensor],
+    difference: torch.Tensor, path_cm: torch.Tensor, reference: torch.Tensor, trust_per_cm: float, linear_terms: list[torch.Tensor]
 ) -> torch.Tensor:
     """The model's best description of the difference of data and reference; (rays,) all."""
     weight = torch.exp(-trust_per_cm * path_cm)

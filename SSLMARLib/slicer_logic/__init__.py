@@ -21,14 +21,7 @@ from .description import VolumeDescription, describeVolume
 from .nodes import isMadeHere
 from .preparation import prepareCorrection, process
 from .report import reportTable, strongerStreaks, writeReport
-from .segmentations import (
-    METAL_SEGMENT_COLOR,
-    METAL_SEGMENT_NAME,
-    findSegments,
-    metalMaskFromSegmentation,
-    metalSearch,
-    segmentMetal,
-)
+from .segmentations import METAL_SEGMENT_COLOR, METAL_SEGMENT_NAME, findSegments, metalMaskFromSegmentation, metalSearch, segmentMetal
 from .sequences import prepareSequenceCorrection, processSequence, sequenceOf
 from .strength import canChangeStrength, setStrength, strengthOf
 from .volumes import MetalCount, checkInputVolume, countMetal

@@ -117,9 +117,12 @@ def _remarksOnValues(volume, facts: VoxelFacts):
         hint = ""
         if facts.lowest >= 0 and facts.highest > 1000:
             hint = " " + _("They may be 1024 too high, as stored by the scanner: subtract 1024 then.")
-        yield _("The values do not look like Hounsfield units: no voxel is near air (-1000 HU), the lowest is {lowest:.0f}.").format(
-            lowest=facts.lowest
-        ) + hint
+        yield (
+            _("The values do not look like Hounsfield units: no voxel is near air (-1000 HU), the lowest is {lowest:.0f}.").format(
+                lowest=facts.lowest
+            )
+            + hint
+        )
     if facts.is_clipped:
         yield _(
             "The scan is cut off at {highest:.0f} HU ({count} voxels hold exactly that), so metals look alike: set the metal "

@@ -110,9 +110,7 @@ class Job:
 
         checkCancelled()
         computed = replace(
-            computed,
-            changed_slices=changedSlices(self.voxelsHu, computed.volume_hu),
-            input_checksum=checksumOf(self.voxelsHu),
+            computed, changed_slices=changedSlices(self.voxelsHu, computed.volume_hu), input_checksum=checksumOf(self.voxelsHu)
         )
         if not computed.metal_mask.any():
             return computed

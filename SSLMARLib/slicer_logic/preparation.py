@@ -127,9 +127,7 @@ def prepareFrame(
     else:
         segmentIDs = findSegments(metalSegmentation, segmentIDs)
         segmentNames = tuple(segmentName(metalSegmentation, segmentID) for segmentID in segmentIDs)
-        metal = metalMaskFromSegmentation(
-            metalSegmentation, inputVolume, segmentIDs, sliceIndex=sliceIndex, placedLike=proxy, masks=masks
-        )
+        metal = metalMaskFromSegmentation(metalSegmentation, inputVolume, segmentIDs, sliceIndex=sliceIndex, placedLike=proxy, masks=masks)
     image = inputVolume.GetImageData()
     job = Job(
         voxelsHu=None,

@@ -27,13 +27,7 @@ def metalSearch(thresholdHu=None, smallestComponentMm3=None, peakHu=None, dilati
     return MetalSearch(**{name: value for name, value in values.items() if value is not None})
 
 
-def segmentMetal(
-    inputVolume,
-    thresholdHu: float | None = None,
-    *,
-    segmentation=None,
-    **search,
-):
+def segmentMetal(inputVolume, thresholdHu: float | None = None, *, segmentation=None, **search):
     """Put the metal of a CT volume node into a segmentation node as its segment 'Metal', and return the node.
 
     Without `segmentation` a new node is made, with the volume's geometry, parent transform and place in subject
@@ -72,9 +66,7 @@ def _newMetalSegmentation(inputVolume, labelmap):
 
 def _addMetalSegment(segmentation, labelmap) -> str:
     """Add a label map as the segment 'Metal' and return its ID."""
-    segmentId = segmentation.AddSegmentFromBinaryLabelmapRepresentation(
-        labelmap, METAL_SEGMENT_NAME, METAL_SEGMENT_COLOR
-    )
+    segmentId = segmentation.AddSegmentFromBinaryLabelmapRepresentation(labelmap, METAL_SEGMENT_NAME, METAL_SEGMENT_COLOR)
     if not segmentId:
         text = _("Slicer could not store the metal in '{name}' as a segment: choose another segmentation.")
         raise InputError(text.format(name=segmentation.GetName()))
@@ -129,9 +121,7 @@ def findSegments(metalSegmentation, segmentIDs: Sequence[str] | None = None) -> 
     segmentation = metalSegmentation.GetSegmentation()
     known = list(segmentation.GetSegmentIDs()) if segmentation is not None else []
     if not known:
-        text = _(
-            "The segmentation '{name}' has no segments: draw the metal in it, or choose no segmentation to use the threshold."
-        )
+        text = _("The segmentation '{name}' has no segments: draw the metal in it, or choose no segmentation to use the threshold.")
         raise InputError(text.format(name=metalSegmentation.GetName()))
     if segmentIDs is None:
         return known

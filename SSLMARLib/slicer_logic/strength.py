@@ -173,9 +173,7 @@ def _fullResultOf(correctedVolume) -> FullResult:
         raise InputError(_("'{name}' is not a result of this module, so it has no strength to change.").format(name=name))
     inputVolume = correctedVolume.GetNodeReference(INPUT_ROLE)
     if inputVolume is None:
-        raise InputError(
-            _("The input of '{name}' is no longer in the scene, so its strength cannot be changed.").format(name=name)
-        )
+        raise InputError(_("The input of '{name}' is no longer in the scene, so its strength cannot be changed.").format(name=name))
     changed = InputError(
         _(
             "The voxels of '{input}' or '{name}' have changed since the correction, so the strength cannot be changed: "

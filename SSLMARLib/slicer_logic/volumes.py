@@ -65,10 +65,7 @@ def checkInputVolume(inputVolume) -> None:
         raise InputError(_("'{name}' holds no voxels: load a CT volume.").format(name=name))
     components = image.GetNumberOfScalarComponents()
     if components != 1:
-        text = _(
-            "'{name}' has {components} values in each voxel (a color or vector volume): choose a scalar volume in "
-            "Hounsfield units."
-        )
+        text = _("'{name}' has {components} values in each voxel (a color or vector volume): choose a scalar volume in Hounsfield units.")
         raise InputError(text.format(name=name, components=components))
     if image.GetScalarType() == vtk.VTK_BIT:
         text = _("'{name}' holds single bits, not Hounsfield units: choose the CT volume.")

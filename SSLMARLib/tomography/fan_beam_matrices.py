@@ -62,9 +62,7 @@ class SparseMatrix:
         return self.row_starts.numel()
 
     def to(self, device) -> SparseMatrix:
-        return SparseMatrix(
-            self.columns.to(device), self.weights.to(device), self.row_starts.to(device), self.column_count
-        )
+        return SparseMatrix(self.columns.to(device), self.weights.to(device), self.row_starts.to(device), self.column_count)
 
     def transposed(self) -> SparseMatrix:
         """The exact transpose, stored (same weights, other order)."""
@@ -72,21 +70,15 @@ class SparseMatrix:
 
         row_ends = numpy.append(self.row_starts.cpu().numpy(), self.columns.numel())
         matrix = scipy.sparse.csr_matrix(
-            (self.weights.cpu().numpy(), self.columns.cpu().numpy(), row_ends),
-            shape=(self.row_count, self.column_count),
+            (self.weights.cpu().numpy(), self.columns.cpu().numpy(), row_ends), shape=(self.row_count, self.column_count)
         ).tocsc()
         return SparseMatrix(
-            torch.from_numpy(matrix.indices),
-            torch.from_numpy(matrix.data),
-            torch.from_numpy(matrix.indptr[:-1].copy()),
-            self.row_count,
+            torch.from_numpy(matrix.indices), torch.from_numpy(matrix.data), torch.from_numpy(matrix.indptr[:-1].copy()), self.row_count
         ).to(self.columns.device)
 
     def multiply(self, dense: torch.Tensor) -> torch.Tensor:
         """(column_count, k) -> (rows, k). One line for CPU and CUDA; an empty row gives zeros."""
-        return torch.nn.functional.embedding_bag(
-            self.columns, dense, self.row_starts, mode="sum", per_sample_weights=self.weights
-        )
+        return torch.nn.functional.embedding_bag(self.columns, dense, self.row_starts, mode="sum", per_sample_weights=self.weights)
 
 
 def blocked_ray_order(views: int, bins: int) -> numpy.ndarray:

@@ -1,7 +1,7 @@
 """SSLMAR's projector as an engine of ODL's `RayTransform`, so that ODL's operators and solvers run without ASTRA.
 
-    register_odl_engine()
-    transform = odl.applications.tomo.RayTransform(space, geometry, impl="sslmar")
+register_odl_engine()
+transform = odl.applications.tomo.RayTransform(space, geometry, impl="sslmar")
 """
 
 from __future__ import annotations

@@ -102,16 +102,12 @@ class FanBeamProjector:
         return self._in_passes(sinogram, lambda part: self._unfold(self._projection_transposed.multiply(self._rays_of(part))))
 
     def _fbp(self, sinogram):
-        return self._in_passes(
-            sinogram, lambda part: self._unfold(self._backprojection.multiply(self._rays_of(self._filter.apply(part))))
-        )
+        return self._in_passes(sinogram, lambda part: self._unfold(self._backprojection.multiply(self._rays_of(self._filter.apply(part)))))
 
     def _fbp_adjoint(self, image):
         return self._in_passes(
             image,
-            lambda part: self._filter.apply_adjoint(
-                self._columns_to_sinogram(self._backprojection_transposed.multiply(self._fold(part)))
-            ),
+            lambda part: self._filter.apply_adjoint(self._columns_to_sinogram(self._backprojection_transposed.multiply(self._fold(part)))),
         )
 
     def _in_passes(self, values, one_pass):

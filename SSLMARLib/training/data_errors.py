@@ -70,9 +70,7 @@ def draw_measured_share(generator: numpy.random.Generator, count: int) -> torch.
     return torch.from_numpy(share).float()
 
 
-def spoiled(
-    sinogram: torch.Tensor, metal_path_cm: torch.Tensor, errors: list[DataErrors], projector: FanBeamProjector
-) -> torch.Tensor:
+def spoiled(sinogram: torch.Tensor, metal_path_cm: torch.Tensor, errors: list[DataErrors], projector: FanBeamProjector) -> torch.Tensor:
     """Metal-free sinograms with errors that grow along the path in metal; (slices, views, bins), line integrals, one error per slice."""
     device, dtype = sinogram.device, sinogram.dtype
     longest = metal_path_cm.amax((-2, -1), keepdim=True).clamp(min=1e-6)

@@ -47,9 +47,7 @@ def make_pairs(
     return images
 
 
-def draw_patches(
-    pairs: numpy.ndarray, count: int, size: int, generator: numpy.random.Generator, metal_channel: int
-) -> torch.Tensor:
+def draw_patches(pairs: numpy.ndarray, count: int, size: int, generator: numpy.random.Generator, metal_channel: int) -> torch.Tensor:
     """Random patches, turned and flipped: (count, channels, size, size) float32. Half of them lie at metal, the others anywhere.
 
     pairs: (pairs, channels, rows, columns). A size above that of the images gives whole images.

@@ -17,14 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-SMALLEST_RATIO = {
-    ("project", 1): 20,
-    ("project", 32): 50,
-    ("backproject", 1): 20,
-    ("backproject", 32): 60,
-    ("fbp", 1): 20,
-    ("fbp", 32): 50,
-}
+SMALLEST_RATIO = {("project", 1): 20, ("project", 32): 50, ("backproject", 1): 20, ("backproject", 32): 60, ("fbp", 1): 20, ("fbp", 32): 50}
 LARGEST = {"build_seconds": 3.0, "peak_memory_mb": 2000.0, "inference_buffer_mb": 500.0}
 
 

@@ -51,9 +51,7 @@ def test_progress_and_cancelling():
         sample_data.simulate_scan_of("dental", 1, device="cpu", is_cancelled=lambda: True)
 
 
-@pytest.mark.parametrize(
-    "kind, slices, sentence", [("knee", None, "choose one of hip, dental"), ("hip", 0, "too small")]
-)
+@pytest.mark.parametrize("kind, slices, sentence", [("knee", None, "choose one of hip, dental"), ("hip", 0, "too small")])
 def test_what_cannot_be_simulated_is_refused(kind, slices, sentence):
     with pytest.raises(InputError, match=sentence):
         sample_data.simulate_scan_of(kind, slices)

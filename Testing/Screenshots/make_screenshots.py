@@ -70,10 +70,7 @@ def draw_samples(rig, options) -> None:
         rig.clear()
         volume = sample_data.makeSample(kind, interactive=False)
         view = {"position_mm": SLICE_MM[kind], "field_of_view_mm": FIELD_OF_VIEW_MM[kind]}
-        save(
-            image_of(slice_image(volume, size=THUMBNAIL_PIXELS, **view)),
-            options.output / "Icons" / thumbnail,
-        )
+        save(image_of(slice_image(volume, size=THUMBNAIL_PIXELS, **view)), options.output / "Icons" / thumbnail)
         corrected = slicer_logic.process(volume, method=options.method, thresholdHu=THRESHOLD_HU)
         voxels = slicer.util.arrayFromVolume(corrected).astype("int32") - slicer.util.arrayFromVolume(volume)
         difference = slicer.util.addVolumeFromArray(voxels, ijkToRas(volume), "Difference")

@@ -60,9 +60,7 @@ def _write(path, panel_picture: QImage, views) -> None:
 
     height = (panel_picture.height() - GAP * (len(views) - 1)) // len(views) - TITLE_HEIGHT
     pixels = min(height, LARGEST_VIEW_PIXELS)  # so that the views are as high as the panel
-    pictures = [
-        titled(slice_image(node, size=(pixels, pixels), metal=metal, **VIEW), node.GetName()) for node, metal in views
-    ]
+    pictures = [titled(slice_image(node, size=(pixels, pixels), metal=metal, **VIEW), node.GetName()) for node, metal in views]
     save(beside(panel_picture, below(*pictures)), path)
     logger.info("%s", path.name)
 

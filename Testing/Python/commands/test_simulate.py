@@ -9,9 +9,7 @@ pydicom = pytest.importorskip("pydicom")
 
 
 @pytest.mark.parametrize("name", ["Jaw", "", "A description that needs each of the 64 characters of the standard"[:64]])
-def test_simulated_series_are_marked_and_not_called_metal_artifact_reduction(
-    sslmar, save, make_dicom_folder, make_voxels, tmp_path, name
-):
+def test_simulated_series_are_marked_and_not_called_metal_artifact_reduction(sslmar, save, make_dicom_folder, make_voxels, tmp_path, name):
     with_metal = make_voxels(shape=(2, 80, 80))
     mask = with_metal > 2000
     source = make_dicom_folder(voxels=numpy.where(mask, 40, with_metal).astype(numpy.int16))

@@ -77,9 +77,7 @@ def test_transposed_and_flipped_slices_give_transposed_and_flipped_results(make_
 
 def test_batches_do_not_matter(make_scan):
     volume, mask = make_scan(dtype=numpy.float32)
-    one, all_at_once = (
-        SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "nmar", batch_size=n).volume_hu for n in (1, 3)
-    )
+    one, all_at_once = (SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "nmar", batch_size=n).volume_hu for n in (1, 3))
     numpy.testing.assert_allclose(one, all_at_once, atol=0.02)
 
 
@@ -219,10 +217,7 @@ def test_a_gpu_that_is_not_there_is_refused(make_scan):
 
 def test_the_dental_scan(shared):
     volume = SSLMARLib.read_volume(shared / "data/realmetal/realmetal_tcga_thca_e3_a3e5_dental.nii.gz")
-    results = {
-        method: SSLMARLib.reduce_metal_artifacts(volume.voxels_hu, volume.spacing_mm, method=method)
-        for method in ("li", "nmar")
-    }
+    results = {method: SSLMARLib.reduce_metal_artifacts(volume.voxels_hu, volume.spacing_mm, method=method) for method in ("li", "nmar")}
     mask = results["nmar"].metal_mask
     with_metal = mask.any(axis=(1, 2))
     slice_ = 14  # the strongest streaks
@@ -234,8 +229,6 @@ def test_the_dental_scan(shared):
     for result in results.values():
         assert (result.volume_hu[~with_metal] == volume.voxels_hu[~with_metal]).all()
         assert (result.volume_hu[mask] == volume.voxels_hu[mask]).all()
-
-
 
 
 def test_no_rim_of_metal_stays_around_it(make_scan, monkeypatch):

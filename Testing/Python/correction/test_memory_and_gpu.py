@@ -75,13 +75,7 @@ def test_without_any_gpu_nothing_is_said(monkeypatch):
 
 @pytest.mark.parametrize("operation", ["sparse product", "matrix product", "convolution"])
 @pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda values: values * 0,
-        lambda values: values * 1.1,
-        lambda values: values + numpy.nan,
-        lambda values: values[..., :1],
-    ],
+    "spoil", [lambda values: values * 0, lambda values: values * 1.1, lambda values: values + numpy.nan, lambda values: values[..., :1]]
 )
 def test_a_gpu_that_computes_wrongly_is_not_trusted(fake_gpu, operation, spoil, caplog):
     fake_gpu.result = lambda name, values: spoil(values) if name == operation else values
@@ -117,9 +111,7 @@ def test_short_floats_are_no_wrong_result(fake_gpu):
 
 def test_the_small_computations_are_those_of_the_projector():
     """Run for real, on the CPU: the sparse product is the sum that a loop makes."""
-    names = [
-        name for name, on_device, on_cpu in device._small_computations("cpu") if numpy.array_equal(on_device, on_cpu)
-    ]
+    names = [name for name, on_device, on_cpu in device._small_computations("cpu") if numpy.array_equal(on_device, on_cpu)]
     assert names == ["sparse product", "matrix product", "convolution"]
 
 
@@ -128,9 +120,7 @@ def test_the_correction_says_that_the_gpu_was_not_used(fake_gpu, make_scan):
     volume, mask = make_scan()
     report = SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li").report
     assert report.device == "cpu"
-    assert any(
-        "The GPU was not used" in warning and "kernel image is invalid" in warning for warning in report.warnings
-    )
+    assert any("The GPU was not used" in warning and "kernel image is invalid" in warning for warning in report.warnings)
 
 
 @pytest.mark.parametrize(
@@ -139,10 +129,7 @@ def test_the_correction_says_that_the_gpu_was_not_used(fake_gpu, make_scan):
         (MemoryError(), True),
         (torch.cuda.OutOfMemoryError(CUDA_MESSAGE), True),
         (RuntimeError(MPS_MESSAGE), True),
-        (
-            RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried"),
-            True,
-        ),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried"), True),
         (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
@@ -214,9 +201,7 @@ def test_where_one_slice_is_too_much_for_the_gpu_the_cpu_goes_on(fake_gpu, make_
     assert scarce.tries == [("cuda", [1, 2, 3]), ("cuda", [1]), ("cuda", [2]), ("cpu", [2, 3])]
     assert (result.volume_hu == expected).mean() > 0.999
     assert (result.report.device, result.report.batch_size) == ("cpu", 8)
-    assert result.report.warnings == [
-        "Memory ran out on cuda even for one slice: the CPU corrected slice 3 and all after it."
-    ]
+    assert result.report.warnings == ["Memory ran out on cuda even for one slice: the CPU corrected slice 3 and all after it."]
     assert fractions == sorted(fractions) and fractions[-1] == 1
 
 

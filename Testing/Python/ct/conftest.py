@@ -54,12 +54,7 @@ def make_dicom_series():
             data.StudyInstanceUID, data.SeriesInstanceUID = study_uid, series_uid
             data.FrameOfReferenceUID = frame_uid
             data.Modality, data.ImageType, data.SeriesDescription = modality, list(image_type), description
-            data.PatientName, data.PatientID, data.StudyDate, data.StudyTime = (
-                patient_name,
-                "P-42",
-                "20200131",
-                "101500",
-            )
+            data.PatientName, data.PatientID, data.StudyDate, data.StudyTime = (patient_name, "P-42", "20200131", "101500")
             data.AccessionNumber, data.StudyID, data.SeriesNumber, data.InstanceNumber = "A7", "S1", 3, slices - index
             data.PixelSpacing, data.SliceThickness, data.KVP = [0.515625, 0.4], 1.25, 120
             data.ImageOrientationPatient = [1, 0, 0, 0, round(math.cos(tilt), 12), -round(math.sin(tilt), 12)]

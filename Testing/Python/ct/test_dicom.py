@@ -52,9 +52,7 @@ def test_a_tilted_gantry_becomes_a_sheared_direction(tmp_path, make_dicom_series
     # the slices were moved along z, 1.5 mm each, whatever the tilt
     step = volume.index_to_position_mm()[:3, 2]
     numpy.testing.assert_allclose(step, [0, 0, 1.5], atol=1e-6)
-    angle = math.degrees(
-        math.acos(volume.direction[:, 2] @ numpy.cross(volume.direction[:, 0], volume.direction[:, 1]))
-    )
+    angle = math.degrees(math.acos(volume.direction[:, 2] @ numpy.cross(volume.direction[:, 0], volume.direction[:, 1])))
     assert angle == pytest.approx(15, abs=1e-6)
     for suffix in (".nrrd", ".nii.gz", ".mha", ".nii"):  # NIfTI needs its sform for that
         write_volume(volume, tmp_path / f"out{suffix}")
@@ -90,9 +88,7 @@ def test_two_ct_series_are_refused_by_name(tmp_path, make_dicom_series):
 
 def test_a_localizer_and_a_report_beside_the_series_do_not_matter(tmp_path, make_dicom_series, caplog):
     expected = make_dicom_series(tmp_path / "scan")
-    make_dicom_series(
-        tmp_path / "scan", slices=1, description="Topogram", image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"), prefix="A"
-    )
+    make_dicom_series(tmp_path / "scan", slices=1, description="Topogram", image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"), prefix="A")
     make_dicom_series(tmp_path / "scan", slices=2, description="PET", modality="PT", prefix="P")
     (tmp_path / "scan" / "notes.txt").write_text("not DICOM")
     (tmp_path / "scan" / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
@@ -158,9 +154,7 @@ def test_the_written_series_is_new_and_belongs_to_the_patient(tmp_path, make_dic
     corrected = volume.voxels_hu.copy()
     corrected[2, 5:, 3:] += 77
     write_volume(volume.with_voxels(corrected), tmp_path / "out")
-    by_position = {
-        tuple(data.ImagePositionPatient): data for data in map(pydicom.dcmread, (tmp_path / "scan").iterdir())
-    }
+    by_position = {tuple(data.ImagePositionPatient): data for data in map(pydicom.dcmread, (tmp_path / "scan").iterdir())}
     results = written(tmp_path / "out")
     assert len(results) == 5
     assert len({data.SeriesInstanceUID for data in results}) == 1
@@ -219,9 +213,7 @@ def test_values_beyond_16_bits_are_refused_and_nothing_stays(tmp_path, make_dico
     assert [path.name for path in tmp_path.iterdir()] == ["scan"]
 
 
-@pytest.mark.parametrize(
-    "error", [KeyboardInterrupt, OSError(28, "No space left on device"), RuntimeError("ITK\nERROR")]
-)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device"), RuntimeError("ITK\nERROR")])
 def test_an_interrupted_folder_leaves_nothing(tmp_path, make_dicom_series, monkeypatch, error):
     make_dicom_series(tmp_path / "scan", slices=3)
     volume = read_volume(tmp_path / "scan")

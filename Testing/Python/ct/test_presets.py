@@ -25,9 +25,7 @@ def test_each_preset_can_find_metal_in_a_twelve_bit_scan(preset):
     assert preset.description.endswith(".")
     voxels = numpy.full((12, 40, 40), 40, numpy.int16)
     voxels[4:8, 10:20, 10:20] = HIGHEST_12_BIT_HU  # 400 mm3
-    found = segment_metal(
-        voxels, (1.0, 1.0, 1.0), preset.search
-    )
+    found = segment_metal(voxels, (1.0, 1.0, 1.0), preset.search)
     assert numpy.array_equal(found, voxels > 40)
 
 
@@ -38,9 +36,7 @@ def parts(shared):
     def parts(scan, name):
         volume = read_volume(shared / "data" / "realmetal" / f"realmetal_{scan}.nii.gz")
         preset = PRESETS[name]
-        mask = segment_metal(
-            volume.voxels_hu, volume.spacing_mm, preset.search
-        )
+        mask = segment_metal(volume.voxels_hu, volume.spacing_mm, preset.search)
         boxes = scipy.ndimage.find_objects(scipy.ndimage.label(mask, numpy.ones((3, 3, 3)))[0])
         return sorted((box[0].start, box[0].stop - box[0].start) for box in boxes)
 

@@ -73,9 +73,7 @@ def test_nibabel_sees_the_same_voxels_and_positions(tmp_path, suffix):
         write_volume(volume, tmp_path / f"scan{suffix}", overwrite=True)
         image = nibabel.load(tmp_path / f"scan{suffix}")
         numpy.testing.assert_array_equal(numpy.asarray(image.dataobj).T, volume.voxels_hu)
-        numpy.testing.assert_allclose(
-            image.affine, numpy.diag([-1, -1, 1, 1]) @ volume.index_to_position_mm(), atol=1e-5
-        )
+        numpy.testing.assert_allclose(image.affine, numpy.diag([-1, -1, 1, 1]) @ volume.index_to_position_mm(), atol=1e-5)
 
 
 def test_nifti_codes_and_texts_travel(tmp_path):
@@ -291,9 +289,7 @@ def test_missing_and_unwritable_folders(tmp_path):
     tmp_path.chmod(0o700)
 
 
-@pytest.mark.parametrize(
-    "error", [KeyboardInterrupt, RuntimeError("ITK ERROR\nof lines"), OSError(28, "No space left")]
-)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError("ITK ERROR\nof lines"), OSError(28, "No space left")])
 def test_what_goes_wrong_leaves_the_old_file(tmp_path, monkeypatch, error):
     path = tmp_path / "scan.nii.gz"
     path.write_bytes(b"old")

@@ -91,9 +91,7 @@ def test_the_threshold_itself_is_metal_in_every_type(data_type):
 
 @settings(max_examples=30, deadline=None)
 @given(
-    dilation_mm=st.floats(0.3, 4),
-    spacing_mm=st.tuples(st.floats(0.5, 5), st.floats(0.3, 2), st.floats(0.3, 2)),
-    seed=st.integers(0, 1000),
+    dilation_mm=st.floats(0.3, 4), spacing_mm=st.tuples(st.floats(0.5, 5), st.floats(0.3, 2), st.floats(0.3, 2)), seed=st.integers(0, 1000)
 )
 def test_dilation_is_the_distance_in_mm(dilation_mm, spacing_mm, seed):
     generator = numpy.random.default_rng(seed)
@@ -131,12 +129,7 @@ def test_messages_name_threshold_and_maximum():
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        {"spacing_mm": (1, 0, 1)},
-        {"voxels_hu": numpy.full((2, 2, 2), numpy.nan)},
-        {"voxels_hu": numpy.zeros((2, 2))},
-    ],
+    "arguments", [{"spacing_mm": (1, 0, 1)}, {"voxels_hu": numpy.full((2, 2, 2), numpy.nan)}, {"voxels_hu": numpy.zeros((2, 2))}]
 )
 def test_unusable_arguments(arguments):
     with pytest.raises(InputError):
@@ -159,10 +152,7 @@ def test_a_threshold_of_zero_is_no_threshold():
 def test_summary():
     mask = numpy.zeros((5, 6, 7), bool)
     mask[1:3, 2, 2], mask[4, 5, 5] = True, True
-    assert summarize_mask(mask, (2, 1, 1)).to_dict() == {
-        **{"voxels": 3, "volume_ml": 0.006},
-        **{"components": 2, "slices_with_metal": 3},
-    }
+    assert summarize_mask(mask, (2, 1, 1)).to_dict() == {**{"voxels": 3, "volume_ml": 0.006}, **{"components": 2, "slices_with_metal": 3}}
     assert summarize_mask(mask & False, (2, 1, 1)).voxels == 0
 
 

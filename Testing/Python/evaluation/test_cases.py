@@ -14,9 +14,7 @@ def test_benchmark_masks_have_the_published_sizes_and_axes(shared, projector):
     masks = read_benchmark_masks(shared / "data" / "masks" / "masks_testmask10.npz")
     assert masks.shape == (10, 416, 416) and masks.dtype == bool
     assert masks.sum(axis=(1, 2)).tolist() == [254, 890, 451, 53, 112, 35, 881, 2061, 118, 124]
-    (group,) = find_groups(
-        shared / "data" / "benchmark" / "test", shared / "data" / "masks" / "masks_testmask10.npz", limit=1
-    )
+    (group,) = find_groups(shared / "data" / "benchmark" / "test", shared / "data" / "masks" / "masks_testmask10.npz", limit=1)
     cases = group.load()
     stored = cases.file_traces[0]
 

@@ -10,18 +10,7 @@ from SSLMARLib.errors import InputError
 
 
 def test_table_json_and_figure(run_evaluate, benchmark_folder, masks_file, tmp_path):
-    arguments = [
-        benchmark_folder,
-        "--methods",
-        "uncorrected",
-        "LI",
-        "--masks",
-        masks_file,
-        "--device",
-        "cpu",
-        "--fbp",
-        "both",
-    ]
+    arguments = [benchmark_folder, "--methods", "uncorrected", "LI", "--masks", masks_file, "--device", "cpu", "--fbp", "both"]
     text = run_evaluate(*arguments, "--json", tmp_path / "a.json", "--figure", tmp_path / "a.png", "--quiet")
     assert "3 cases, exact FBP" in text and "3 cases, benchmark FBP" in text
     report = json.loads((tmp_path / "a.json").read_text())

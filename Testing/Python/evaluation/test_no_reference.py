@@ -20,10 +20,7 @@ def noisy_hu(phantom_hu, random_generator):
 
 @pytest.mark.parametrize(
     ("case", "names"),
-    [
-        (0, ("streak_amplitude_hu", "artifact_index_hu")),
-        (1, ("streak_amplitude_hu",)),
-    ],  # a ball leaves most tissue flat
+    [(0, ("streak_amplitude_hu", "artifact_index_hu")), (1, ("streak_amplitude_hu",))],  # a ball leaves most tissue flat
 )
 def test_streaks_are_worse_than_none(noisy_hu, affected_hu, phantom_hu, phantom_metals, case, names):
     metal = phantom_metals[case]

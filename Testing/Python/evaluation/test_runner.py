@@ -62,8 +62,7 @@ def test_stored_li_images_have_the_published_error(shared):
     metal = read_benchmark_masks(shared / "data" / "masks" / "masks_testmask10.npz")[0]
     with h5py.File(folder / "gt.h5") as truth, h5py.File(folder / "0.h5") as case:
         reference, affected, interpolated = (
-            attenuation_to_hu(values[()].astype("float64"))
-            for values in (truth["poly_CT"], case["ma_CT"], case["LI_CT"])
+            attenuation_to_hu(values[()].astype("float64")) for values in (truth["poly_CT"], case["ma_CT"], case["LI_CT"])
         )
     assert rmse_hu(affected, reference, metal) == pytest.approx(94.7, abs=0.05)
     assert rmse_hu(interpolated, reference, metal) == pytest.approx(24.6, abs=0.05)
@@ -143,9 +142,7 @@ def test_it_resumes_after_a_stop(benchmark_folder, masks_file, tmp_path, count_c
 
 def test_it_can_be_cancelled(benchmark_folder, masks_file):
     with pytest.raises(Cancelled):
-        run_evaluation(
-            find_groups(benchmark_folder, masks_file), EvaluationSettings(("li",)), is_cancelled=lambda: True
-        )
+        run_evaluation(find_groups(benchmark_folder, masks_file), EvaluationSettings(("li",)), is_cancelled=lambda: True)
 
 
 def test_the_trace_of_the_file(benchmark_folder, masks_file, projector):

@@ -6,11 +6,7 @@ import numpy
 import pytest
 
 from SSLMARLib import Cancelled
-from SSLMARLib.evaluation.volume_measures import (
-    measure_volume,
-    regions_of_slices,
-    slices_to_measure,
-)
+from SSLMARLib.evaluation.volume_measures import measure_volume, regions_of_slices, slices_to_measure
 
 SPACING_MM = (3.0, 2.0, 2.0)
 

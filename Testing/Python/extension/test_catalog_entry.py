@@ -45,12 +45,8 @@ def problems_of(entry: dict, name: str) -> list[str]:
         "scm_url: must be https or git": urlsplit(entry["scm_url"]).scheme in {"https", "git"},
         "scm_url: the repository's name must start with Slicer": repository.startswith("Slicer"),
         "scm_type: must be git": entry.get("scm_type", "git") == "git",
-        "scm_revision: a branch's name is wanted": not re.fullmatch(
-            r"[0-9a-f]{7,40}", entry.get("scm_revision", "main")
-        ),
-        "build_dependencies: must be names": all(
-            isinstance(item, str) and item for item in entry.get("build_dependencies", [])
-        ),
+        "scm_revision: a branch's name is wanted": not re.fullmatch(r"[0-9a-f]{7,40}", entry.get("scm_revision", "main")),
+        "build_dependencies: must be names": all(isinstance(item, str) and item for item in entry.get("build_dependencies", [])),
         "tier: must be 1 to 5": 1 <= entry.get("tier", 1) <= 5,
     }
     return [problem for problem, holds in checks.items() if not holds]
@@ -87,9 +83,7 @@ def test_the_rules_refuse_what_the_catalog_refuses(entry, change, problem):
 
 @pytest.mark.parametrize("key", sorted(REQUIRED))
 def test_required_keys(entry, key):
-    assert problems_of({name: value for name, value in entry.items() if name != key}, "SSLMAR") == [
-        f"{key}: is required"
-    ]
+    assert problems_of({name: value for name, value in entry.items() if name != key}, "SSLMAR") == [f"{key}: is required"]
 
 
 def test_the_name(entry):

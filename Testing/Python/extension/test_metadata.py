@@ -48,8 +48,7 @@ def test_the_license_is_in_the_root(repository):
 def slicer_requirements(repository):
     lines = (repository / "SSLMAR" / "Resources" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     return {
-        requirement.name: requirement
-        for requirement in (Requirement(line) for line in lines if line.strip() and not line.startswith("#"))
+        requirement.name: requirement for requirement in (Requirement(line) for line in lines if line.strip() and not line.startswith("#"))
     }
 
 
@@ -76,9 +75,7 @@ def test_bound_widgets_name_parameters_that_exist(repository, panel_file):
     module = (repository / "SSLMAR" / "SSLMARPanel" / "parameters.py").read_text(encoding="utf-8")
     (described,) = (node for node in ast.walk(ast.parse(module)) if isinstance(node, ast.ClassDef))
     parameters = {node.target.id for node in described.body if isinstance(node, ast.AnnAssign)}
-    bound = [
-        prop.find("string").text for prop in panel_file.iter("property") if prop.get("name") == "SlicerParameterName"
-    ]
+    bound = [prop.find("string").text for prop in panel_file.iter("property") if prop.get("name") == "SlicerParameterName"]
     assert len(bound) == len(set(bound))
     shown_by_code = {"preset", "excludedSegmentIDs", "method", "weightsFile", "device", "metalMaterial"}
     assert set(bound) == parameters - shown_by_code

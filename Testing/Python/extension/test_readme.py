@@ -40,9 +40,7 @@ def texts(repository):
     for folder in ("SSLMAR", "SSLMARLib"):
         for path in sorted((repository / folder).rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"))
-            found += [
-                node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-            ]
+            found += [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return found
 
 
@@ -93,7 +91,7 @@ def test_the_front_page_is_short_and_has_what_three_readers_need(front_page, cma
         block = re.search(rf"^```{language}\n(.*?)^```", part, re.MULTILINE | re.DOTALL)[1]
         assert len(block.splitlines()) == 6
     (homepage,) = cmake_variables(".")["EXTENSION_HOMEPAGE"]
-    assert f"git+{homepage}\"" in command_line
+    assert f'git+{homepage}"' in command_line
     assert command_line.index("CPU build of PyTorch") < command_line.index("pip install")
 
 

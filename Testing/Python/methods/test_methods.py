@@ -51,14 +51,10 @@ def test_benchmark_figures(shared, projector):
             reference = projector.fbp(torch.from_numpy(file["poly_sinogram"][()]))
         for path in sorted(truth_path.parent.glob("[0-9]*.h5")):
             with h5py.File(path) as file:
-                sinogram, trace, affected = (
-                    torch.from_numpy(file[name][()])[None] for name in ("ma_sinogram", "metal_trace", "ma_CT")
-                )
+                sinogram, trace, affected = (torch.from_numpy(file[name][()])[None] for name in ("ma_sinogram", "metal_trace", "ma_CT"))
             mask = affected > 0.192 * 3.5  # 2500 HU
             scan = MetalAffectedScan(sinogram, trace > 0.5, mask, projector)
-            li, nmar = (
-                rmse_hu(projector.fbp(get_method(name).correct(scan))[0], reference, ~mask[0]) for name in ("li", "nmar")
-            )
+            li, nmar = (rmse_hu(projector.fbp(get_method(name).correct(scan))[0], reference, ~mask[0]) for name in ("li", "nmar"))
             ratios.append(nmar / li)
             if truth_path.parent.name == "000376_02_01_040":
                 assert li == pytest.approx(24.6, abs=1.0)

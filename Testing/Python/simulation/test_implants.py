@@ -7,14 +7,7 @@ import pytest
 
 from SSLMARLib.errors import InputError
 from SSLMARLib.simulation.implants import IMPLANT_KINDS, Implant, draw_implant
-from SSLMARLib.simulation.metal_masks import (
-    body_mask,
-    implant_in_volume,
-    place_shape,
-    random_implant,
-    random_metal_mask,
-    read_metal_shapes,
-)
+from SSLMARLib.simulation.metal_masks import body_mask, implant_in_volume, place_shape, random_implant, random_metal_mask, read_metal_shapes
 from SSLMARLib.simulation.phantom import body_phantom
 from SSLMARLib.simulation.shapes import Body, BodyFrame, Rod, rasterize
 

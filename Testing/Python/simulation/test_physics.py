@@ -7,13 +7,7 @@ import pytest
 
 from SSLMARLib.errors import InputError
 from SSLMARLib.simulation.materials import MATERIALS, METALS
-from SSLMARLib.simulation.physics import (
-    BENCHMARK_FILES,
-    XRayPhysics,
-    fit_water_correction,
-    load_benchmark_physics,
-    load_physics,
-)
+from SSLMARLib.simulation.physics import BENCHMARK_FILES, XRayPhysics, fit_water_correction, load_benchmark_physics, load_physics
 
 # NIST, Tables of X-Ray Mass Attenuation Coefficients (NISTIR 5632): mu / rho in cm^2/g at these energies
 NIST_VALUES = {

@@ -12,14 +12,7 @@ import torch
 from SSLMARLib.ct.attenuation import attenuation_to_hu, hu_to_attenuation
 from SSLMARLib.errors import InputError
 from SSLMARLib.simulation.physics import load_benchmark_physics, load_physics
-from SSLMARLib.simulation.scan import (
-    ScanProtocol,
-    correct_for_water,
-    decompose_tissue,
-    detect,
-    simulate_scan,
-    thin_at_run_ends,
-)
+from SSLMARLib.simulation.scan import ScanProtocol, correct_for_water, decompose_tissue, detect, simulate_scan, thin_at_run_ends
 
 
 def seeded(seed):
@@ -95,11 +88,7 @@ def test_one_energy_gives_the_line_integrals_themselves(projector, water_disk, d
     """Monochromatic, many photons, no scatter, no partial volume: -ln is the projection of tissue plus metal."""
     metal = disk(180, 240, 6)
     protocol = ScanProtocol(
-        physics=load_physics().monochromatic(70),
-        noise="none",
-        photons=1e11,
-        scatter_photons=0,
-        partial_volume_divisor=1,
+        physics=load_physics().monochromatic(70), noise="none", photons=1e11, scatter_photons=0, partial_volume_divisor=1
     )
     scan = simulate_scan(water_disk, metal, projector, protocol)
     expected = projector.project(water_disk + metal * protocol.metal_attenuation_per_cm)
@@ -238,8 +227,7 @@ def test_the_benchmarks_polynomial():
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"photons": 0}, {"noise": "loud"}, {"material": "wood"}, {"partial_volume_divisor": 0.5}, {"scatter_photons": -1}],
+    "options", [{"photons": 0}, {"noise": "loud"}, {"material": "wood"}, {"partial_volume_divisor": 0.5}, {"scatter_photons": -1}]
 )
 def test_protocols_that_cannot_be(options):
     with pytest.raises(InputError):

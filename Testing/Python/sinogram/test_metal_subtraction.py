@@ -8,12 +8,7 @@ import torch
 
 from SSLMARLib.errors import InputError
 from SSLMARLib.methods.base import MetalAffectedScan
-from SSLMARLib.sinogram.metal_subtraction import (
-    RIDGE,
-    metal_subtracted_sinogram,
-    outline_projections,
-    rays_inside_metal,
-)
+from SSLMARLib.sinogram.metal_subtraction import RIDGE, metal_subtracted_sinogram, outline_projections, rays_inside_metal
 
 TRUST_PER_CM = 0.5
 

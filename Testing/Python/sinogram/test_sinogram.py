@@ -9,12 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from SSLMARLib.errors import InputError
-from SSLMARLib.sinogram import (
-    linear_interpolation,
-    metal_trace,
-    metal_trace_replacement,
-    normalized_interpolation,
-)
+from SSLMARLib.sinogram import linear_interpolation, metal_trace, metal_trace_replacement, normalized_interpolation
 from SSLMARLib.tomography import FanBeamGeometry, FanBeamProjector
 
 
@@ -51,9 +46,7 @@ def test_every_benchmark_interpolation(shared):
     assert len(files) >= 5
     for path in files:
         with h5py.File(path) as file:
-            sinogram, trace, expected = (
-                torch.from_numpy(file[name][()]) for name in ("ma_sinogram", "metal_trace", "LI_sinogram")
-            )
+            sinogram, trace, expected = (torch.from_numpy(file[name][()]) for name in ("ma_sinogram", "metal_trace", "LI_sinogram"))
         assert float((linear_interpolation(sinogram, trace > 0.5) - expected).abs().max()) <= 1e-5, path
 
 

@@ -170,9 +170,7 @@ def test_a_no_is_said_and_asked_again_at_the_next_apply(rig, installing, require
     assert len(question.texts) == 2 and not rig.packaging.installed
 
 
-def test_without_the_pytorch_extension_nothing_is_asked(
-    installing, requirements, question, torch_extension, monkeypatch
-):
+def test_without_the_pytorch_extension_nothing_is_asked(installing, requirements, question, torch_extension, monkeypatch):
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     with pytest.raises(MissingPackageError, match="install the extension 'PyTorch' in the Extensions Manager") as error:
         installing.ensurePackages(requirements, "nmar")
@@ -232,9 +230,7 @@ def without_library(installing, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     original = installing.importlib.util.find_spec
     monkeypatch.setitem(sys.modules, "SSLMARLib", None)
-    monkeypatch.setattr(
-        installing.importlib.util, "find_spec", lambda name: None if name == "SSLMARLib" else original(name)
-    )
+    monkeypatch.setattr(installing.importlib.util, "find_spec", lambda name: None if name == "SSLMARLib" else original(name))
 
 
 def test_the_library_is_found(installing):
@@ -248,9 +244,7 @@ def test_a_missing_library_is_a_sentence_in_the_panel(rig, repository, without_l
 
     rig.use_pythonqt_properties(__name__)
     widget = rig.open_panel(rig.load_module(repository / "SSLMAR" / "SSLMAR.py"))
-    (label,) = [
-        w for w in widget.parent.findChildren(sys.modules["qt"].QLabel) if w.objectName == "missingLibraryLabel"
-    ]
+    (label,) = [w for w in widget.parent.findChildren(sys.modules["qt"].QLabel) if w.objectName == "missingLibraryLabel"]
     assert "SSLMARLib is missing" in label.text and label.text.endswith(".")
     widget.exit()
     slicer.mrmlScene.Clear()

@@ -154,9 +154,7 @@ def test_a_surface_is_not_overwritten(make_volume, slicer_logic):
 
     volume = make_volume()
     segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawn")
-    segmentation.GetSegmentation().SetSourceRepresentationName(
-        slicer.vtkSegmentationConverter.GetClosedSurfaceRepresentationName()
-    )
+    segmentation.GetSegmentation().SetSourceRepresentationName(slicer.vtkSegmentationConverter.GetClosedSurfaceRepresentationName())
     source = vtk.vtkSphereSource()
     source.Update()
     segmentation.AddSegmentFromClosedSurfaceRepresentation(source.GetOutput(), "Metal", (1.0, 0.0, 0.0))

@@ -9,9 +9,7 @@ import numpy
 import pytest
 
 pytest.importorskip("torch", reason="torch is not installed, so the recipes of SSLMAR/README.md did NOT run")
-pytest.importorskip(
-    "PySide6.QtWidgets", reason="PySide6 cannot be imported, so the recipes did NOT run", exc_type=ImportError
-)
+pytest.importorskip("PySide6.QtWidgets", reason="PySide6 cannot be imported, so the recipes did NOT run", exc_type=ImportError)
 
 from SSLMARLib.methods import DEFAULT_METHOD
 

@@ -33,13 +33,7 @@ def sources(sample_data, monkeypatch):
 
         @staticmethod
         def registerCustomSampleDataSource(
-            category=None,
-            sampleName=None,
-            uris=None,
-            fileNames=None,
-            nodeNames=None,
-            customDownloader=None,
-            thumbnailFileName=None,
+            category=None, sampleName=None, uris=None, fileNames=None, nodeNames=None, customDownloader=None, thumbnailFileName=None
         ):
             assert len(uris) == len(fileNames) == len(nodeNames)
             registered[category][sampleName] = SimpleNamespace(

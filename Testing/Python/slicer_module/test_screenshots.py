@@ -7,9 +7,7 @@ import sys
 import numpy
 import pytest
 
-pytest.importorskip(
-    "PySide6.QtWidgets", reason="PySide6 cannot be imported, so no picture was drawn", exc_type=ImportError
-)
+pytest.importorskip("PySide6.QtWidgets", reason="PySide6 cannot be imported, so no picture was drawn", exc_type=ImportError)
 
 
 @pytest.fixture

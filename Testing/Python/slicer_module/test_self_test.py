@@ -7,9 +7,7 @@ import unittest
 import pytest
 
 pytest.importorskip("torch", reason="torch is not installed, so the module's self-test did NOT run")
-pytest.importorskip(
-    "PySide6.QtWidgets", reason="PySide6 cannot be imported, so the self-test did NOT run", exc_type=ImportError
-)
+pytest.importorskip("PySide6.QtWidgets", reason="PySide6 cannot be imported, so the self-test did NOT run", exc_type=ImportError)
 
 
 @pytest.fixture

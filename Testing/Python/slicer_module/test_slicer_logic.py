@@ -256,9 +256,7 @@ def test_the_parent_transform_is_the_input_s(make_volume, slicer_logic, library,
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("shared_labelmap", [False, True])
-def test_segments_on_the_grid_of_the_volume_come_back_exactly(
-    make_volume, add_segment, slicer_logic, geometry, shared_labelmap
-):
+def test_segments_on_the_grid_of_the_volume_come_back_exactly(make_volume, add_segment, slicer_logic, geometry, shared_labelmap):
     volume, segmentation = make_volume(geometry), make_segmentation()
     screw, plate = block(slice(1, 3), slice(4, 9), slice(2, 8)), block(slice(0, 6), slice(12, 15), slice(10, 20))
     add_segment(segmentation, "Screw", screw, volume)
@@ -403,9 +401,7 @@ def test_a_closed_surface_is_converted_in_a_copy(make_volume, slicer_logic):
     source.SetPhiResolution(40)
     source.Update()
     segmentation = make_segmentation()
-    segmentation.GetSegmentation().SetSourceRepresentationName(
-        slicer.vtkSegmentationConverter.GetClosedSurfaceRepresentationName()
-    )
+    segmentation.GetSegmentation().SetSourceRepresentationName(slicer.vtkSegmentationConverter.GetClosedSurfaceRepresentationName())
     segmentation.AddSegmentFromClosedSurfaceRepresentation(source.GetOutput(), "Ball", (1.0, 0.0, 0.0))
     mask = slicer_logic.metalMaskFromSegmentation(segmentation, volume)
     assert_nearly_the_same(mask, ball_mask(volume, center, 5.0))
@@ -419,12 +415,8 @@ def refused_inputs():
 
     scene = slicer.mrmlScene
     empty = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Nothing")
-    labels = slicer.util.addVolumeFromArray(
-        numpy.zeros(SHAPE, numpy.uint8), name="Labels", nodeClassName="vtkMRMLLabelMapVolumeNode"
-    )
-    color = slicer.util.addVolumeFromArray(
-        numpy.zeros((*SHAPE, 3), numpy.uint8), name="Color", nodeClassName="vtkMRMLVectorVolumeNode"
-    )
+    labels = slicer.util.addVolumeFromArray(numpy.zeros(SHAPE, numpy.uint8), name="Labels", nodeClassName="vtkMRMLLabelMapVolumeNode")
+    color = slicer.util.addVolumeFromArray(numpy.zeros((*SHAPE, 3), numpy.uint8), name="Color", nodeClassName="vtkMRMLVectorVolumeNode")
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "Heart")
     model = scene.AddNewNodeByClass("vtkMRMLModelNode", "Skin")
     loose = slicer.vtkMRMLScalarVolumeNode()

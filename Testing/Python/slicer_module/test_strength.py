@@ -181,9 +181,7 @@ def load_again(folder):
 
 
 @pytest.mark.parametrize("metal_hu", [None, 4000.0])
-def test_a_scene_saved_at_full_strength_can_be_blended_again(
-    make_volume, slicer_logic, voxels_of, library, tmp_path, metal_hu
-):
+def test_a_scene_saved_at_full_strength_can_be_blended_again(make_volume, slicer_logic, voxels_of, library, tmp_path, metal_hu):
     volume = make_volume()
     corrected = slicer_logic.process(volume, method="li", metalHu=metal_hu)
     slicer_logic.setStrength(corrected, 0.25)

@@ -180,13 +180,10 @@ def parameterNodeWrapper(described):
     content = {"parameters": parameters, "__doc__": described.__doc__, "__module__": described.__module__}
     for name in parameters:
         content[name] = property(
-            lambda self, name=name: self._caches[name].value,
-            lambda self, value, name=name: self._caches[name].write(value),
+            lambda self, name=name: self._caches[name].value, lambda self, value, name=name: self._caches[name].write(value)
         )
     return type(described.__name__, (_Wrapper,), content)
 
 
 def publish() -> None:
-    publish_module(
-        "parameterNodeWrapper", {"parameterNodeWrapper": parameterNodeWrapper, "WithinRange": WithinRange}
-    )
+    publish_module("parameterNodeWrapper", {"parameterNodeWrapper": parameterNodeWrapper, "WithinRange": WithinRange})

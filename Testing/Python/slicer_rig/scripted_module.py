@@ -119,12 +119,7 @@ class Packaging:
 def publish(packaging: Packaging) -> None:
     """Make the stand-ins importable as slicer.<name>."""
     translation = {"tr": lambda text, *context: text, "translate": lambda context, text: text}
-    classes = (
-        ScriptedLoadableModule,
-        ScriptedLoadableModuleWidget,
-        ScriptedLoadableModuleLogic,
-        ScriptedLoadableModuleTest,
-    )
+    classes = (ScriptedLoadableModule, ScriptedLoadableModuleWidget, ScriptedLoadableModuleLogic, ScriptedLoadableModuleTest)
     publish_module("i18n", translation)
     publish_module("ScriptedLoadableModule", {base.__name__: base for base in classes})
     names = ("load_requirements", "pip_check", "pip_ensure", "isPipInstallInProgress")

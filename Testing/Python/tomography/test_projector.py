@@ -75,10 +75,7 @@ def test_symmetry_changes_nothing(small_geometry, monkeypatch):
         torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "geometry, order",
-    [((24, 24, 40), 8), ((24, 24, 36), 4), ((24, 24, 30), 2), ((20, 24, 40), 2), ((24, 24, 31), 1)],
-)
+@pytest.mark.parametrize("geometry, order", [((24, 24, 40), 8), ((24, 24, 36), 4), ((24, 24, 30), 2), ((20, 24, 40), 2), ((24, 24, 31), 1)])
 def test_symmetry_order(geometry, order):
     rows, columns, views = geometry
     assert symmetry.symmetry_order(FanBeamGeometry(image_shape=(rows, columns), views=views)) == order

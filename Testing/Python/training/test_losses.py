@@ -12,13 +12,7 @@ from SSLMARLib.errors import InputError
 from SSLMARLib.networks.sinonet import SinoNet
 from SSLMARLib.sinogram.interpolation import linear_interpolation
 from SSLMARLib.sinogram.trace import metal_trace
-from SSLMARLib.training.losses import (
-    LossWeights,
-    completion_loss,
-    consistency_loss,
-    end_to_end_loss,
-    refinement_loss,
-)
+from SSLMARLib.training.losses import LossWeights, completion_loss, consistency_loss, end_to_end_loss, refinement_loss
 
 
 def random_images(count=2, seed=0):

@@ -120,9 +120,7 @@ def test_killed_without_a_word_goes_on_from_the_last_checkpoint(make_configurati
     resumed, steps = CNNMARTask(killed), []
     train(resumed, killed, resume=True, progress=lambda fraction, message: steps.append(message.split(",")[0]))
     assert steps[0] == "Step 9 of 12"  # the checkpoint was that of step 8
-    assert all(
-        torch.equal(one, other) for one, other in zip(resumed.network.parameters(), expected.network.parameters(), strict=True)
-    )
+    assert all(torch.equal(one, other) for one, other in zip(resumed.network.parameters(), expected.network.parameters(), strict=True))
     assert log_of(killed) == log_of(whole)  # the validation after step 10 stands there once
 
 

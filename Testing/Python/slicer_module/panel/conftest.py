@@ -11,11 +11,7 @@ import pytest
 
 from SSLMARLib import Cancelled
 
-pytest.importorskip(
-    "PySide6.QtWidgets",
-    reason="PySide6 cannot be imported, so the tests of the panel did NOT run",
-    exc_type=ImportError,
-)
+pytest.importorskip("PySide6.QtWidgets", reason="PySide6 cannot be imported, so the tests of the panel did NOT run", exc_type=ImportError)
 
 
 @pytest.fixture

@@ -47,9 +47,7 @@ def test_the_slider_is_not_held_up_by_the_count(panel, volume, tools, monkeypatc
 
     counts = []
     count_metal = slicer_logic.countMetal
-    monkeypatch.setattr(
-        slicer_logic, "countMetal", lambda *arguments: counts.append(arguments) or count_metal(*arguments)
-    )
+    monkeypatch.setattr(slicer_logic, "countMetal", lambda *arguments: counts.append(arguments) or count_metal(*arguments))
     tools.settle(panel)
     counts.clear()
     for threshold in range(1000, 2000, 50):
@@ -79,9 +77,7 @@ def test_the_preview_shows_what_is_metal(panel, volume, tools):
 
     display = preview_node().GetDisplayNode()
     assert display.GetVisibility2DOutline() and not display.GetVisibility2DFill() and not display.GetVisibility3D()
-    assert (
-        preview_node().GetHideFromEditors() and not preview_node().GetSaveWithScene() and not display.GetSaveWithScene()
-    )
+    assert preview_node().GetHideFromEditors() and not preview_node().GetSaveWithScene() and not display.GetSaveWithScene()
     names = [panel.ui.metalSegmentationSelector.itemText(i) for i in range(panel.ui.metalSegmentationSelector.count)]
     assert names == ["None (the threshold decides)"]
 

@@ -211,9 +211,7 @@ def test_cleanup_leaves_no_observer_and_no_node_behind(rig, module, library, too
     gone = names - {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
     assert "SSLMAR threshold preview" in gone
     panel.ui.thresholdSliderWidget.value = 2345.0
-    assert (
-        slicer.mrmlScene.GetSingletonNode("SSLMAR", "vtkMRMLScriptedModuleNode").GetParameter("thresholdHu") == "2000.0"
-    )
+    assert slicer.mrmlScene.GetSingletonNode("SSLMAR", "vtkMRMLScriptedModuleNode").GetParameter("thresholdHu") == "2000.0"
     assert volume.GetScene() is not None
 
 

@@ -22,10 +22,7 @@ def test_the_preview_corrects_the_slice_that_is_shown(panel, volume, library, to
     ((corrected_voxels, _, _),) = library.calls
     assert corrected_voxels.shape == (1, 8, 9)
     preview = slicer.util.getNode("CT preview")
-    assert (
-        panel.ui.statusLabel.text
-        == f"Preview of slice {slice_index + 1} in 1.5 s, in front of the input: 'CT preview'."
-    )
+    assert panel.ui.statusLabel.text == f"Preview of slice {slice_index + 1} in 1.5 s, in front of the input: 'CT preview'."
     assert preview.GetOrigin()[2] == slice_index * volume.GetSpacing()[2]
     composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
     assert composite.GetForegroundVolumeID() == preview.GetID() and composite.GetForegroundOpacity() == 1.0
@@ -121,20 +118,15 @@ def test_the_expected_time_stands_beside_each_method(panel, volume, tools, monke
     combo = panel.ui.methodComboBox
     tools.settle(panel)
     assert combo.currentText == "NMAR"
-    assert panel.ui.methodDescriptionLabel.text.endswith(
-        "How long it takes here is known after a first run or preview."
-    )
+    assert panel.ui.methodDescriptionLabel.text.endswith("How long it takes here is known after a first run or preview.")
 
     seconds = {"li": 4.0, "nmar": 100.0}
-    monkeypatch.setattr(
-        slicer_logic, "expectedSeconds", lambda name, slices, device: slices * seconds.get(name, 7200.0)
-    )
+    monkeypatch.setattr(slicer_logic, "expectedSeconds", lambda name, slices, device: slices * seconds.get(name, 7200.0))
     panel.updatePanel()
     assert combo.itemText(0) == "LI (about 4 s)"
     assert combo.currentText == "NMAR (about 1.7 min)"
     assert combo.itemText(2).endswith("(about 2 h)")
     assert "known after" not in panel.ui.methodDescriptionLabel.text
-
 
 
 def test_the_expected_time_counts_the_slices_of_the_ticked_segments(panel, volume, tools, monkeypatch):

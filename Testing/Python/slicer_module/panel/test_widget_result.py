@@ -281,9 +281,7 @@ def test_without_a_window_the_comparison_says_so(panel, volume, corrected):
 
 def table_texts(view):
     model = view.model()
-    return [
-        [model.index(row, column).data() for column in range(model.columnCount())] for row in range(model.rowCount())
-    ]
+    return [[model.index(row, column).data() for column in range(model.columnCount())] for row in range(model.rowCount())]
 
 
 def test_the_report_is_a_table_of_the_scene(panel, volume, corrected, tools):

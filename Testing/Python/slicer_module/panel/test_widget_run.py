@@ -17,9 +17,7 @@ def pop_ups(monkeypatch):
     import slicer
 
     shown = []
-    monkeypatch.setattr(
-        slicer.util, "errorDisplay", lambda text, detailedText=None, **keywords: shown.append((text, detailedText))
-    )
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, detailedText=None, **keywords: shown.append((text, detailedText)))
     return shown
 
 
@@ -149,11 +147,7 @@ def test_metal_becomes_the_chosen_material(panel, volume, tools):
 
     prepare = slicer_logic.prepareCorrection
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            slicer_logic,
-            "prepareCorrection",
-            lambda *nodes, **options: seen.append(options) or prepare(*nodes, **options),
-        )
+        patch.setattr(slicer_logic, "prepareCorrection", lambda *nodes, **options: seen.append(options) or prepare(*nodes, **options))
         tools.apply(panel)
         combo.currentIndex = 1
         tools.apply(panel)

@@ -38,32 +38,11 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
         "allFramesCheckBox": (checked(ui.allFramesCheckBox), True, "allFrames", True, False, False),
         "presetComboBox": (index(ui.presetComboBox), 2, "preset", "hip", "dental", 1),
         "thresholdSliderWidget": (value(ui.thresholdSliderWidget), 2600.0, "thresholdHu", 2600.0, 1500.0, 1500.0),
-        "smallestComponentSpinBox": (
-            value(ui.smallestComponentSpinBox),
-            12.5,
-            "smallestComponentMm3",
-            12.5,
-            3.0,
-            3.0,
-        ),
+        "smallestComponentSpinBox": (value(ui.smallestComponentSpinBox), 12.5, "smallestComponentMm3", 12.5, 3.0, 3.0),
         "peakSpinBox": (value(ui.peakSpinBox), 2900.0, "peakHu", 2900.0, 0.0, 0.0),
         "dilationSpinBox": (value(ui.dilationSpinBox), 1.5, "dilationMm", 1.5, 0.5, 0.5),
-        "thresholdPreviewCheckBox": (
-            checked(ui.thresholdPreviewCheckBox),
-            False,
-            "showThresholdPreview",
-            False,
-            True,
-            True,
-        ),
-        "metalSegmentationSelector": (
-            node(ui.metalSegmentationSelector),
-            segmentation,
-            "metalSegmentation",
-            segmentation,
-            None,
-            None,
-        ),
+        "thresholdPreviewCheckBox": (checked(ui.thresholdPreviewCheckBox), False, "showThresholdPreview", False, True, True),
+        "metalSegmentationSelector": (node(ui.metalSegmentationSelector), segmentation, "metalSegmentation", segmentation, None, None),
         "methodComboBox": (index(ui.methodComboBox), 0, "method", "li", "nmar", 1),
         "weightsPathLineEdit": (path(ui.weightsPathLineEdit), "own.safetensors", "weightsFile", "own.safetensors", "", ""),
         "deviceComboBox": (index(ui.deviceComboBox), 1, "device", "cpu", "cuda", 2),
@@ -224,10 +203,7 @@ def test_several_volumes_of_one_scene_are_corrected_in_turn(panel, volume, tools
 def test_only_results_can_be_chosen_as_a_result(panel, volume, tools):
     selector = panel.ui.correctedVolumeSelector
     tools.apply(panel)
-    assert [selector.itemText(index) for index in range(selector.count)] == [
-        "None (nothing corrected yet)",
-        "CT (MAR: NMAR)",
-    ]
+    assert [selector.itemText(index) for index in range(selector.count)] == ["None (nothing corrected yet)", "CT (MAR: NMAR)"]
 
 
 def test_nodes_that_are_no_longer_chosen_are_let_go(panel, volume, tools):
@@ -325,17 +301,11 @@ def test_a_preset_sets_its_values_until_one_is_changed(panel, volume):
         combo.currentIndex = index
         assert parameters.preset == preset.name
         assert (parameters.thresholdHu, ui.thresholdSliderWidget.value) == (preset.search.threshold_hu,) * 2
-        assert (parameters.smallestComponentMm3, ui.smallestComponentSpinBox.value) == (
-            preset.search.smallest_component_mm3,
-        ) * 2
+        assert (parameters.smallestComponentMm3, ui.smallestComponentSpinBox.value) == (preset.search.smallest_component_mm3,) * 2
         assert (parameters.dilationMm, ui.dilationSpinBox.value) == (preset.search.dilation_mm,) * 2
         assert combo.currentText == preset.title
 
-    for control, new in (
-        (ui.thresholdSliderWidget, 1700.0),
-        (ui.smallestComponentSpinBox, 77.0),
-        (ui.dilationSpinBox, 3.5),
-    ):
+    for control, new in ((ui.thresholdSliderWidget, 1700.0), (ui.smallestComponentSpinBox, 77.0), (ui.dilationSpinBox, 3.5)):
         combo.currentIndex = 2
         control.value = new
         assert (parameters.preset, combo.currentText) == ("", "Custom")
