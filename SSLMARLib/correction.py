@@ -31,7 +31,6 @@ from .optional_imports import import_optional
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_TRACE_DILATION_BINS = 1
 SLICES_PER_BATCH = {"cpu": 8, "cuda": 16}  # of a method that does not say (see `methods.base.Method`)
 
 
@@ -79,7 +78,7 @@ def reduce_metal_artifacts(
     progress: Callable[[float, str], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
     *,
-    trace_dilation_bins: int = DEFAULT_TRACE_DILATION_BINS,
+    trace_dilation_bins: int | None = None,
     batch_size: int | None = None,
     restore_metal: bool = True,
     projector=None,
@@ -94,7 +93,8 @@ def reduce_metal_artifacts(
     device: "auto", "cpu" or "cuda".
     progress: called as progress(fraction from 0 to 1, message).
     is_cancelled: asked between batches; once it returns True, Cancelled is raised.
-    trace_dilation_bins: bins by which the metal trace is wider on both sides than the mask's own projection.
+    trace_dilation_bins: bins by which the metal trace is wider on both sides than the mask's own projection; None for the
+        method's own number.
     batch_size: slices corrected at once; None chooses. Where memory runs out it is halved, and at one slice the CPU takes
         over from a GPU (but for a `projector` that was given): the report's warnings say so.
     restore_metal: True puts the original values back inside the mask; False fills it with the reconstruction without metal.
@@ -116,6 +116,8 @@ def reduce_metal_artifacts(
         logger.warning(warning)
     device, remark = choose_device_with_reason(device)
     metal_mask, found_by = _find_metal(volume_hu, spacing_mm, metal, device, progress, is_cancelled)
+    if trace_dilation_bins is None:
+        trace_dilation_bins = corrector.trace_dilation_bins
     progress(0.01, "Preparing the projector")
     run = _VolumeRun(volume_hu, spacing_mm, metal_mask, corrector, device, batch_size, projector, trace_dilation_bins, restore_metal)
     run.warnings += warnings + ([remark] if remark else [])
@@ -260,7 +262,7 @@ class _SliceRun:
                 self.grid.to_grid(slices), self.grid.mask_to_grid(to_tensor(mask, self.device)), self.projector, self.trace_dilation_bins
             )
             self.check_cancelled()
-            reconstruction = self.projector.fbp(self.method.correct(scan))
+            reconstruction = self.method.image(scan)
             change = without_small_changes(
                 reconstruction - scan.uncorrected_image, self.method.small_change_hu, self.method.small_change_pixels
             )

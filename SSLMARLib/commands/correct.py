@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from ..correction import DEFAULT_METHOD, DEFAULT_TRACE_DILATION_BINS, reduce_metal_artifacts
+from ..correction import DEFAULT_METHOD, reduce_metal_artifacts
 from ..device import DEVICE_CHOICES
 from ..errors import InputError
 from ..methods import available_methods, get_method, is_weights
@@ -31,9 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trace-dilation-bins",
         type=int,
-        default=DEFAULT_TRACE_DILATION_BINS,
         metavar="N",
-        help="widen the metal trace by N detector bins on both sides (default %(default)s)",
+        help="widen the metal trace by N detector bins on both sides (default: as the method asks for, 1 but for sslmar_paper)",
     )
     parser.add_argument("--replace-metal", action="store_true", help="do not put the original values back inside the metal")
     parser.add_argument("--mask-output", type=Path, metavar="FILE", help="write the metal mask that was used")

@@ -10,6 +10,11 @@ TASKS = {  # network -> (file, class, whether torchrun may start several process
     "cnnmar": ("cnnmar", "CNNMARTask", False),
     "sslmar_image": ("sslmar_image", "SSLMARImageTask", False),
     "sslmar": ("sslmar", "SSLMARTask", True),
+    "cganmar": ("peers", "CGANMARTask", True),
+    "dudonet": ("peers", "DuDoNetTask", True),
+    "dudonet++": ("peers", "DuDoNetPlusPlusTask", True),
+    "sinogram_completion": ("peers", "DeepSinogramCompletionTask", True),
+    "adn": ("peers", "ADNTask", True),
 }
 HELP = "Train a network on a folder of metal-free CT scans."
 

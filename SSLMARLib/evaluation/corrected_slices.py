@@ -111,17 +111,19 @@ class _BenchmarkRun:
         ]
 
     def _images_hu(self, sinograms) -> dict[str, numpy.ndarray]:
-        return {
-            fbp: attenuation_to_hu(to_array(reconstruct(sinograms)).astype(numpy.float64))
-            for fbp, reconstruct in self.reconstructions.items()
-        }
+        return {fbp: _to_hu(reconstruct(sinograms)) for fbp, reconstruct in self.reconstructions.items()}
 
     def correct(self, method: str) -> CorrectedSlices:
         if method == UNCORRECTED:
             return [(one, one.uncorrected_hu) for one in self.slices]
         with torch.inference_mode():
-            images = self._images_hu(get_method(self.chosen[method]).correct(self.scan))
+            chosen = get_method(self.chosen[method])
+            images = {fbp: _to_hu(chosen.image(self.scan, reconstruct)) for fbp, reconstruct in self.reconstructions.items()}
         return list(zip(self.slices, (image for batch in images.values() for image in batch), strict=True))
+
+
+def _to_hu(images) -> numpy.ndarray:
+    return attenuation_to_hu(to_array(images).astype(numpy.float64))
 
 
 class _VolumeRun:

@@ -38,7 +38,7 @@ class EvaluationSettings:
         for label in given:
             get_method(self.chosen[label])  # weights that cannot be used are refused before any work
         for what, names, allowed in (
-            ("method", self.methods, (UNCORRECTED, *available_methods(), *given)),
+            ("method", self.methods, (UNCORRECTED, *available_methods(for_research=True), *given)),
             ("FBP", self.fbps, FBP_NAMES),
             ("metal trace", (self.trace_source,), TRACE_SOURCES),
         ):

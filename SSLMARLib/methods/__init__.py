@@ -12,23 +12,30 @@ from .base import Method
 from .cnnmar import CNNMAR
 from .linear_interpolation import LinearInterpolation
 from .nmar import NMAR
+from .peers import ADN, CGANMAR, DeepSinogramCompletion, DuDoNet, DuDoNetPlusPlus
 from .sslmar import SSLMAR
+from .sslmar_paper import SSLMARPaper
 
 DEFAULT_METHOD = "sslmar"  # of the library, the command line and the panel
-METHODS: dict[str, type[Method]] = {one.name: one for one in (LinearInterpolation, NMAR, CNNMAR, SSLMAR)}  # as users see them
+PRODUCTS = (LinearInterpolation, NMAR, CNNMAR, SSLMAR)
+PEERS = (SSLMARPaper, CGANMAR, DuDoNet, DuDoNetPlusPlus, DeepSinogramCompletion, ADN)
+METHODS: dict[str, type[Method]] = {one.name: one for one in (*PRODUCTS, *PEERS)}  # as users see them
 WEIGHTS_SUFFIX = ".safetensors"
 
 
-def available_methods() -> tuple[str, ...]:
-    """Names of the methods that can be used. Imports nothing heavy."""
-    return tuple(METHODS)
+def available_methods(for_research: bool = False) -> tuple[str, ...]:
+    """Names of the methods that can be used. Imports nothing heavy.
+
+    for_research: with those that are here to be compared with: the paper's method exactly as published, and its peers.
+    """
+    return tuple(name for name, one in METHODS.items() if for_research or not one.for_research)
 
 
 def get_method(method: str | os.PathLike | Method) -> Method:
     """The method of a name, of weights, or the one that is given. Imports nothing heavy.
 
-    method: one of `available_methods()`; the path of a .safetensors file that `sslmar train` wrote, whose JSON file says which
-        method it belongs to; or a `base.Method`. Raises InputError, which says what there is, for anything else.
+    method: one of `available_methods(for_research=True)`; the path of a .safetensors file that `sslmar train` wrote, whose JSON file
+        says which method it belongs to; or a `base.Method`. Raises InputError, which says what there is, for anything else.
     """
     if isinstance(method, Method):
         return method

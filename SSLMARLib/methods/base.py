@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -67,8 +68,10 @@ class Method(ABC):
     name: as users write it, "nmar". title: as they read it, "NMAR". description: one line, which the panel shows too.
     relative_cost: time of a slice in units of LI's, measured on a CPU; None where it is not known.
     packages: what it needs beyond PyTorch and what every method needs, as named in the panel's requirements.txt.
+    for_research: whether it is here to be compared with, not to be used: left out of the panel's short list.
     slices_per_batch: such as {"cpu": 1}: by device, how many slices it corrects at once, where the usual number is too slow. A run
         can be cancelled between batches only, and should end within two seconds then.
+    trace_dilation_bins: by which the trace of slices that were loaded as images is wider on both sides than the mask's projection.
     small_change_hu, small_change_pixels: below which strength a change is taken out again; see `filters.without_small_changes`.
     """
 
@@ -77,13 +80,23 @@ class Method(ABC):
     description: str
     relative_cost: ClassVar[float | None] = None
     packages: ClassVar[tuple[str, ...]] = ()
+    for_research: ClassVar[bool] = False
     slices_per_batch: ClassVar[dict[str, int]] = {}
+    trace_dilation_bins: ClassVar[int] = 1
     small_change_hu: float = 8.0
     small_change_pixels: float = 10.0  # of the projector's grid
 
     @abstractmethod
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """The corrected sinograms (slices, views, bins); outside the trace they are the scan's own, to the bit."""
+
+    def image(self, scan: MetalAffectedScan, reconstruct: Callable[[torch.Tensor], torch.Tensor] | None = None) -> torch.Tensor:
+        """The corrected slices on the projector's grid, (slices, rows, columns) in 1/cm: the FBP of `correct`; of a method whose
+        result is an image, that image.
+
+        reconstruct: from sinograms to such images; None for the projector's own FBP.
+        """
+        return (reconstruct or scan.projector.fbp)(self.correct(scan))
 
     def finish(self, slices, corrected, metal_mask, scan: MetalAffectedScan, grid) -> torch.Tensor:
         """What else a method does to slices that were loaded as images, once the sinogram's correction is in them; here nothing.

@@ -107,3 +107,11 @@ class LearnedMethod(Method):
 
     def facts(self) -> dict:
         return {"weights": Path(self.weights).name, "weights_sha256": self.weights_description["sha256"]}
+
+
+class PeerMethod(LearnedMethod):
+    """A learned method that is here to be compared with: its weights bring no constants."""
+
+    for_research = True
+    small_change_hu = Method.small_change_hu
+    small_change_pixels = Method.small_change_pixels

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 
 import numpy
 import torch
 
-from ..ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
+from ..ct.attenuation import attenuation_difference_to_hu
 from ..ct.scale import WATER_ATTENUATION_PER_CM
 from ..errors import InputError
 from ..methods.base import MetalAffectedScan
 from ..methods.cnnmar import CNNMAR, network_images, tissue_processing
 from ..networks.cnnmar import CNNMARNetwork
-from ..simulation.metal_masks import body_mask, random_metal_mask
-from ..simulation.physics import XRayPhysics, load_physics
-from ..simulation.scan import ScanProtocol, simulate_scan
 from ..sinogram.replacement import metal_trace_replacement
 from ..tomography.projector import get_projector
-from .augmentation import TurnAndScale
 from .configuration import TrainingConfiguration
 from .pair_file import draw_patches, make_pairs
+from .simulated_scans import draw_scan
 from .slices import MetalFreeSlices, read_metal_free_slices
 
 CHANNELS = 5  # of a pair, float16 in 1/cm: uncorrected, BHC, LI, metal-free truth, metal mask
@@ -56,36 +52,11 @@ def simulate_pairs(
 
 
 def _make_pair(slices, configuration, shapes, generator, projector) -> numpy.ndarray:
-    source_hu = slices.images_hu[generator.integers(len(slices))]
-    image_hu = TurnAndScale.draw(generator).apply(source_hu)
-    mask = random_metal_mask(body_mask(image_hu), generator, shapes=shapes)
-    material = configuration.materials[generator.integers(len(configuration.materials))]
-    protocol = ScanProtocol(physics=_coarse_physics(), material=material, noise="shared")
-    noise = torch.Generator().manual_seed(int(generator.integers(2**31)))
-    scan = simulate_scan(torch.from_numpy(hu_to_attenuation(image_hu)), torch.from_numpy(mask), projector, protocol, noise)
+    scan = draw_scan(slices, configuration, shapes, generator, projector)
     affected = MetalAffectedScan(scan.sinogram, scan.metal_trace, scan.metal_mask, projector)
     truth = projector.fbp(scan.metal_free_sinogram)
     images = torch.cat([network_images(affected)[0], truth, scan.metal_mask.to(truth.dtype)])
     return images.clamp(-60, 60).numpy().astype(numpy.float16)
-
-
-@lru_cache(maxsize=1)
-def _coarse_physics() -> XRayPhysics:
-    """The shipped 120 kV spectrum in steps of 4 keV: a quarter of the work, and streaks that a network cannot tell from the others."""
-    physics = load_physics()
-    groups = numpy.arange(len(physics.energies_kev)) // 4
-
-    def averaged(values):
-        weights = physics.spectrum + 1e-9  # a group without photons averages evenly
-        return numpy.bincount(groups, weights * values) / numpy.bincount(groups, weights)
-
-    return XRayPhysics(
-        energies_kev=averaged(physics.energies_kev),
-        spectrum=numpy.bincount(groups, physics.spectrum),
-        mass_attenuation_cm2_per_g={name: averaged(table) for name, table in physics.mass_attenuation_cm2_per_g.items()},
-        tube_voltage_kv=physics.tube_voltage_kv,
-        source=f"{physics.source}, in steps of 4 keV",
-    )
 
 
 class CNNMARTask:

@@ -23,19 +23,20 @@ def make_pairs(
     message: str,
     progress: Callable[[float, str], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
+    kind: type = numpy.float16,
 ) -> numpy.ndarray:
     """Make the pairs 0, 1, ... of a file; those that it has already, from a run that was stopped, are kept.
 
-    shape: (pairs, channels, rows, columns); returns such a memory-mapped array, float16. make_pair(n) gives (channels, rows, columns).
+    shape: (pairs, channels, rows, columns), memory-mapped, of this `kind`. make_pair(n) gives (channels, rows, columns).
     made_from: all that the pairs depend on beside RECIPE, of JSON's types. It is kept beside the file in `.done`, with the number of
     pairs that are done; pairs of anything else are made anew. Raises Cancelled between two pairs.
     """
     done_path = path.with_suffix(".done")
     made_from = {**made_from, "shape": list(shape), "recipe": RECIPE}
-    first = _pairs_done(path, done_path, made_from)
+    first = _pairs_done(path, done_path, made_from, kind)
     if first == 0:
         done_path.unlink(missing_ok=True)  # before the pairs go, so that it never speaks for others
-        numpy.lib.format.open_memmap(path, "w+", numpy.float16, shape).flush()
+        numpy.lib.format.open_memmap(path, "w+", kind, shape).flush()
     images = numpy.lib.format.open_memmap(path, "r+")
     for number in range(first, len(images)):
         if is_cancelled is not None and is_cancelled():
@@ -69,12 +70,12 @@ def _patch(pairs, size, generator, metal_channel) -> numpy.ndarray:
     return patch[:, ::-1] if generator.random() < 0.5 else patch
 
 
-def _pairs_done(path: Path, done_path: Path, made_from: dict) -> int:
+def _pairs_done(path: Path, done_path: Path, made_from: dict, kind: type) -> int:
     """How many pairs of the file can be kept: none where it is missing, damaged or made from something else."""
     try:
         done = json.loads(done_path.read_text(encoding="utf-8"))
         images = numpy.lib.format.open_memmap(path, "r")
-        fits = done["made_from"] == made_from and list(images.shape) == made_from["shape"] and images.dtype == numpy.float16
+        fits = done["made_from"] == made_from and list(images.shape) == made_from["shape"] and images.dtype == kind
         return int(done["pairs"]) if fits else 0
     except (OSError, ValueError, KeyError, TypeError):
         return 0

@@ -14,6 +14,7 @@ from SSLMARLib.training import cnnmar
 from SSLMARLib.training.cnnmar import CNNMARTask, simulate_pairs
 from SSLMARLib.training.configuration import TrainingConfiguration
 from SSLMARLib.training.pair_file import draw_patches
+from SSLMARLib.training.simulated_scans import coarse_physics
 from SSLMARLib.training.slices import MetalFreeSlices, read_metal_free_slices
 
 HU_PER_CM = 1000 / 0.192
@@ -133,7 +134,7 @@ def test_damaged_files_are_made_anew(make, tmp_path, damage):
 
 
 def test_the_coarse_spectrum_keeps_photons_and_mean_energy():
-    fine, coarse = load_physics(), cnnmar._coarse_physics()
+    fine, coarse = load_physics(), coarse_physics()
     assert len(coarse.energies_kev) <= len(fine.energies_kev) / 4 + 1
     assert coarse.spectrum.sum() == pytest.approx(fine.spectrum.sum())
     mean = [(one.spectrum * one.energies_kev).sum() / one.spectrum.sum() for one in (fine, coarse)]

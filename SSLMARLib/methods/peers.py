@@ -1,0 +1,97 @@
+"""The methods that the paper is compared with, retrained here in small sizes at one budget: for research, see their model cards.
+
+Each gives what its authors give: DuDoNet, DuDoNet++, cGANMAR and ADN an image, deep sinogram completion a sinogram.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .learned import PeerMethod
+
+if TYPE_CHECKING:
+    import torch
+
+    from .base import MetalAffectedScan
+
+
+class DuDoNet(PeerMethod):
+    name = "dudonet"
+    title = "DuDoNet"
+    description = "Lin et al. 2019: one network completes the sinogram, one refines the image; trained on simulated pairs."
+
+    @staticmethod
+    def network_class() -> type:
+        from ..networks.dual_domain import DuDoNetNetwork
+
+        return DuDoNetNetwork
+
+    def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
+        """The enhanced sinograms S_se, (slices, views, bins); the method's result is `image`."""
+        return self.network(scan.sinogram.device)(scan).sinogram
+
+    def image(self, scan: MetalAffectedScan, reconstruct=None) -> torch.Tensor:
+        """The refined image itself, without metal trace replacement, as published; (slices, rows, columns) in 1/cm."""
+        return self.network(scan.sinogram.device)(scan).image
+
+
+class DuDoNetPlusPlus(DuDoNet):
+    name = "dudonet++"
+    title = "DuDoNet++"
+    description = "Lyu et al. 2020: as DuDoNet, but sees the data in the trace and how long each ray is in metal."
+
+    @staticmethod
+    def network_class() -> type:
+        from ..networks.dual_domain import DuDoNetPlusPlusNetwork
+
+        return DuDoNetPlusPlusNetwork
+
+
+class DeepSinogramCompletion(PeerMethod):
+    name = "sinogram_completion"
+    title = "deep sinogram completion"
+    description = "Yu et al. 2020: a network's prior image, then a network that completes the sinogram; trained on simulated pairs."
+
+    @staticmethod
+    def network_class() -> type:
+        from ..networks.sinogram_completion import DeepSinogramCompletionNetwork
+
+        return DeepSinogramCompletionNetwork
+
+    def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
+        """The completed sinograms, (slices, views, bins)."""
+        return self.network(scan.sinogram.device)(scan).sinogram
+
+
+class CGANMAR(PeerMethod):
+    name = "cganmar"
+    title = "cGANMAR"
+    description = "Wang et al. 2018: an adversarial network turns the uncorrected image into one without artifacts; no sinogram step."
+
+    @staticmethod
+    def network_class() -> type:
+        from ..networks.cganmar import CGANMARNetwork
+
+        return CGANMARNetwork
+
+    def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
+        """The projections of `image` inside the trace, the scan's own sinograms (slices, views, bins) outside: no part of the method."""
+        import torch
+
+        return torch.where(scan.trace, scan.projector.project(self.image(scan)), scan.sinogram)
+
+    def image(self, scan: MetalAffectedScan, reconstruct=None) -> torch.Tensor:
+        """The network's image, (slices, rows, columns) in 1/cm."""
+        return self.network(scan.sinogram.device)(scan.uncorrected_image)
+
+
+class ADN(CGANMAR):
+    name = "adn"
+    title = "ADN"
+    description = "Liao et al. 2020: artifacts are disentangled from images; learned from images with and without, not in pairs."
+
+    @staticmethod
+    def network_class() -> type:
+        from ..networks.adn import ADNNetwork
+
+        return ADNNetwork

@@ -1,0 +1,36 @@
+"""The paper as published: eqs 1 to 9 of Yu et al. and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .base import MetalAffectedScan
+from .learned import PeerMethod
+
+if TYPE_CHECKING:
+    import torch
+
+
+class SSLMARPaper(PeerMethod):
+    """One refinement, of the FBP of SinoNet's completion alone, and metal trace replacement with it. What the product adds is absent:
+    NMAR, measured data and the mask as further inputs, a second round, uniform tissue, the trace's extra bin, SliceNet.
+    """
+
+    name = "sslmar_paper"
+    title = "SSLMAR as published"
+    description = "The paper's equations and nothing else: two networks that learned from images free of metal, then replacement."
+    trace_dilation_bins = 0
+
+    @staticmethod
+    def network_class() -> type:
+        from ..networks.sslmar import SSLMARNetwork
+
+        return SSLMARNetwork
+
+    def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
+        """S_corr of eq. 8, (slices, views, bins)."""
+        from ..sinogram.replacement import metal_trace_replacement
+
+        network = self.network(scan.sinogram.device)
+        completed = scan.projector.fbp(network.complete(scan.interpolated_sinogram, scan.trace))  # eqs 9 and 2
+        return metal_trace_replacement(scan.sinogram, scan.projector.project(network.refine(completed)), scan.trace)  # eqs 5 and 8

@@ -1,0 +1,33 @@
+"""The networks of cGANMAR (Wang et al. 2018, MICCAI): pix2pix from the uncorrected image to the image without artifacts."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..ct.scale import HUNDRED_HU_PER_CM
+from .adversarial import PatchDiscriminator
+from .imgnet import scaled_image
+from .unet import UNet
+
+
+class CGANMARNetwork(nn.Module):
+    """X + G(X): a U-Net whose output is added to the uncorrected image (an own choice), so that untrained it changes nothing.
+
+    channels: of the levels of the generator. stem, residual: see `UNet`. discriminator_channels: of the discriminator of 70 x 70
+    pixels, which sees both the uncorrected image and the one to be judged.
+    """
+
+    title = "cGANMAR"
+
+    def __init__(self, channels=(32, 64, 96, 128, 160), stem: int = 2, residual: bool = True, discriminator_channels: int = 16):
+        super().__init__()
+        self.options = {
+            "channels": list(channels), "stem": stem, "residual": residual, "discriminator_channels": discriminator_channels,
+        }  # fmt: skip
+        self.generator = UNet(1, list(channels), stem=stem, residual=residual)
+        self.discriminator = PatchDiscriminator(2, discriminator_channels, downsamplings=3)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """image: uncorrected, (slices, rows, columns) in 1/cm; the same without artifacts."""
+        return image + HUNDRED_HU_PER_CM * self.generator(scaled_image(image)[:, None])
