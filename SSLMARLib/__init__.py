@@ -7,8 +7,6 @@
 Importing this package needs numpy alone.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ._lazy import lazy_attributes

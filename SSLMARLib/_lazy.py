@@ -1,7 +1,5 @@
 """Public names of a package that are imported when they are first used, so that importing the package itself costs nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from importlib import import_module
 

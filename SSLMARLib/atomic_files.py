@@ -1,7 +1,5 @@
 """Small output files (reports, tables, figures, weights): complete under their name, or not there at all."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

@@ -3,8 +3,6 @@
 Exit status: 0 done; 2 bad input or arguments, with one line that says what and what to do; 130 cancelled (Ctrl-C).
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

@@ -1,7 +1,5 @@
 """Choosing where to compute, and the one bridge between numpy and torch."""
 
-from __future__ import annotations
-
 import gc
 import logging
 

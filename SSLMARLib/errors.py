@@ -1,7 +1,5 @@
 """The one family of errors: each message says what is wrong, with which value, and what to do about it."""
 
-from __future__ import annotations
-
 import unicodedata
 
 NO_TEXT = {"Cc": " ", "Zl": " ", "Zp": " ", "Cs": "?"}

@@ -1,8 +1,6 @@
 """How long a correction takes on this computer, from what earlier ones took. A method that never ran here is estimated from
 one that did; where none did, nothing is known, and nothing is said."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -3,8 +3,6 @@
 A threshold takes bright streaks and the blur around metal for metal; the network was trained to outline what made them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Packages that are imported where they are used, so that `import SSLMARLib`, `--help` and Slicer's start stay fast."""
 
-from __future__ import annotations
-
 from importlib import import_module
 
 from .errors import MissingPackageError

@@ -4,8 +4,6 @@ No patient's data, no download. What Slicer's Sample Data module offers and the 
 gives the same voxels on every run of one computer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Machines differ and are busy with other things, so what is claimed is the ratio of two medians whose runs took turns.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable

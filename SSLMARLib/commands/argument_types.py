@@ -1,7 +1,5 @@
 """Types of command-line arguments, with a sentence for what does not fit."""
 
-from __future__ import annotations
-
 import argparse
 
 

@@ -1,7 +1,5 @@
 """`sslmar bench`: how fast this computer is, as ratios to the same operations on ODL + ASTRA."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

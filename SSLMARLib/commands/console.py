@@ -1,7 +1,5 @@
 """What the verbs show on the terminal while they work."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

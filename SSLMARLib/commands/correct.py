@@ -1,7 +1,5 @@
 """`sslmar correct`: a volume with metal artifacts in, a corrected volume out."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import replace
 from pathlib import Path

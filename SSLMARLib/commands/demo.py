@@ -1,7 +1,5 @@
 """`sslmar demo`: the main job on a simulated scan, where the truth is known."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..methods import DEFAULT_METHOD, available_methods, get_method

@@ -1,7 +1,5 @@
 """`sslmar evaluate`: measure methods on the benchmark's slices, on simulated volumes, or on real scans."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

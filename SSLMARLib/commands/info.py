@@ -1,7 +1,5 @@
 """`sslmar info`: versions, devices and methods, for a bug report."""
 
-from __future__ import annotations
-
 import json
 import platform
 import sys

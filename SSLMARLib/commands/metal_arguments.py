@@ -1,7 +1,5 @@
 """The command line's arguments that say how metal is found: those of `MetalSearch`, under its names."""
 
-from __future__ import annotations
-
 import argparse
 
 from ..ct.metal_search import MetalSearch

@@ -1,7 +1,5 @@
 """`sslmar segment`: the metal mask of a scan as a file."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 

@@ -1,7 +1,5 @@
 """`sslmar simulate`: metal into a metal-free volume, with the truth and the mask beside the result."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`sslmar train`: learn from a folder of metal-free CT, as a JSON file says."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from .console import progress_bar, say

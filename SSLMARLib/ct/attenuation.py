@@ -4,8 +4,6 @@ HU = (mu / mu_water - 1) * 1000, with mu_water = 0.192 /cm (water near 70 keV, t
 The functions take floats, numpy arrays and torch tensors alike, of any shape.
 """
 
-from __future__ import annotations
-
 from .scale import AIR_HU, WATER_ATTENUATION_PER_CM
 
 

@@ -1,7 +1,5 @@
 """What a correction or a simulation is given, checked before any work: each refusal is an InputError that says what to do."""
 
-from __future__ import annotations
-
 import numpy
 
 from ..errors import InputError

@@ -4,8 +4,6 @@ Slices are sorted by their position along the slice normal, never by file name. 
 gantry, missing slices and uneven distances are accepted; what a regular grid cannot say about them is logged.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections import defaultdict

@@ -5,8 +5,6 @@ and the rescale slope and intercept. Sequences and private tags are left out: th
 Tag meanings: DICOM PS3.3 C.7.3.1 (series), C.7.6.1 and C.8.2.1 (CT image), PS3.5 B.2 (UIDs derived from UUIDs).
 """
 
-from __future__ import annotations
-
 import os
 import re
 import uuid

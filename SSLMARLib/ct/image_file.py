@@ -1,7 +1,5 @@
 """One NRRD, NIfTI or MetaImage file through SimpleITK: an image to a CTVolume and back, with the geometry untouched."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """How metal is found, said once: for the library, the command line, the presets, the panel and the report."""
 
-from __future__ import annotations
-
 import math
 import numbers
 from dataclasses import asdict, dataclass

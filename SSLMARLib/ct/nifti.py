@@ -8,8 +8,6 @@
 Field offsets and codes of the header: the NIfTI-1 standard, nifti1.h.
 """
 
-from __future__ import annotations
-
 import gzip
 import math
 import os

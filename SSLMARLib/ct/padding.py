@@ -1,7 +1,5 @@
 """Padding: what a scanner writes outside its round field of view (-1024, -2000, -3024 ...), which is no measurement."""
 
-from __future__ import annotations
-
 import numpy
 
 from .scale import AIR_HU, LOWEST_12_BIT_HU

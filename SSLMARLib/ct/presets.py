@@ -1,7 +1,5 @@
 """Starting values for finding metal in common scans, and the Hounsfield units of metals that a result may show."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

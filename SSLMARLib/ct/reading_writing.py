@@ -4,8 +4,6 @@ An output appears under its name only when it is complete: it is written into a 
 renamed, and whatever goes wrong before, Ctrl-C included, leaves nothing behind.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import logging

@@ -4,8 +4,6 @@ The volume itself is never resampled: a slice goes to the grid to be corrected t
 makes comes back (so the detail and the noise of the original stay).
 """
 
-from __future__ import annotations
-
 from functools import cached_property
 
 import numpy

@@ -1,7 +1,5 @@
 """The scale of CT: what its values can be, and what they are taken for. In Hounsfield units (HU) but for the first."""
 
-from __future__ import annotations
-
 WATER_ATTENUATION_PER_CM = 0.192  # of water near 70 keV, the benchmark's reference energy
 AIR_HU = -1000.0
 BODY_ABOVE_HU = -500.0  # below it are air and lung

@@ -3,8 +3,6 @@
 Only the bounding box of what exceeds the threshold is labeled, so a scan with a filling costs milliseconds.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from dataclasses import asdict, dataclass

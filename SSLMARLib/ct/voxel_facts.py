@@ -1,7 +1,5 @@
 """What the values of a volume tell before any correction: range, cut-off, padding, whether they can be Hounsfield units."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy

@@ -5,8 +5,6 @@ is sampled at half-integer frequencies. Only figures reconstructed by it can be 
 `poly_CT` from `poly_sinogram` within about 1 HU (root mean square).
 """
 
-from __future__ import annotations
-
 import math
 from functools import cached_property, lru_cache
 

@@ -1,7 +1,5 @@
 """From a group of cases to what each method makes of its slices, beside all that they are compared with."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property

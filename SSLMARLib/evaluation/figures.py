@@ -3,8 +3,6 @@
 Drawn with matplotlib's Figure objects (Agg), so no display and no global state are needed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ All arrays are (rows, columns). Metal pixels never count as image content: they 
 and set to the same value in both images for SSIM, because what a method shows in place of metal is no tissue.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy

@@ -8,8 +8,6 @@ that blurs has smaller streaks too, which is why sharpness and the change far fr
 measure follows what readers see in every case (Grosse Hokamp et al. 2020, Quant Imaging Med Surg 10:1033-1044).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ that of one group. The same cases give the same records: nothing that changes fr
 them.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """What an evaluation runs and how."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Summaries of an evaluation: means over the cases of each method, in all and by metal size; as text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 # The benchmark's ten test masks in the five groups in which the literature reports them (2061 | 890, 881 | 451, 254 |

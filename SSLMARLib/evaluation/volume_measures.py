@@ -1,7 +1,5 @@
 """What a correction did to a whole volume, in few numbers: the measures of `no_reference` on some of its metal slices."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass

@@ -3,8 +3,6 @@
 A new method is a file with a class, and its place in `METHODS`.
 """
 
-from __future__ import annotations
-
 import os
 
 from ..errors import InputError

@@ -1,7 +1,5 @@
 """Filters of images and masks that several methods use."""
 
-from __future__ import annotations
-
 import torch
 
 from ..ct.scale import WATER_ATTENUATION_PER_CM

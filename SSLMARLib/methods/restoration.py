@@ -1,7 +1,5 @@
 """What SSLMAR computes, and its training too: SinoNet, FBP, ImgNet, metal subtraction, metal trace replacement (Yu et al., eqs 2, 5, 8)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """SliceNet in the correction of slices that a scanner reconstructed: its inputs are brought to its grid, what it adds comes back."""
 
-from __future__ import annotations
-
 import torch
 
 from ..ct.resampling import SliceGrid

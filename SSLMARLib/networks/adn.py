@@ -4,8 +4,6 @@ Encoders split an image with artifacts into its content and, at three resolution
 artifacts from content, and one with artifacts from both.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

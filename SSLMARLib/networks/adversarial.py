@@ -1,7 +1,5 @@
 """Discriminators that judge patches, and how a network learns against one in a single step (LSGAN, Mao et al. 2017, ICCV)."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

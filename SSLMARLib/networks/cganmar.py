@@ -1,7 +1,5 @@
 """The networks of cGANMAR (Wang et al. 2018, MICCAI): pix2pix from the uncorrected image to the image without artifacts."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

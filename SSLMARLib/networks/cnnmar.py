@@ -1,7 +1,5 @@
 """The network of CNN-MAR (Zhang and Yu 2018, IEEE Trans. Med. Imaging 37, 1370): a few 3 x 3 convolutions on three images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

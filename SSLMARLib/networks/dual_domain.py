@@ -3,8 +3,6 @@
 Between the two lies the differentiable FBP, so that what is wrong in the image also teaches the sinogram network.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

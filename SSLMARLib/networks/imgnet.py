@@ -1,7 +1,5 @@
 """ImgNet: takes from an image the artifacts that are left (Yu et al., eq. 5), a residual U-Net."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import torch

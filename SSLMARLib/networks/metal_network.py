@@ -1,7 +1,5 @@
 """MetalNet: outlines metal in slices that have its artifacts (Yu et al., section IV, name the threshold as what limits them)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The networks of deep sinogram completion (Yu et al. 2020, IEEE Trans. Med. Imaging 40, 228): a prior image, then the sinogram."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -1,7 +1,5 @@
 """SinoNet: completes the metal trace of a sinogram (Yu et al., eq. 2), a mask pyramid U-Net."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """SliceNet: takes from a corrected slice what the correction of its re-projection left: leaks, noise behind metal, dark bands."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """SinoNet and ImgNet together, in the sizes that are trained."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 
 import torch

@@ -1,7 +1,5 @@
 """The U-Net that SinoNet and ImgNet share: no normalization, borders without zeros, absolute values kept."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -3,8 +3,6 @@
 Nothing is unpickled and nothing is fetched: weights come with the package, or from a folder that the user trained into.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Simulated CT scans with metal: spectra and materials, the polychromatic scan, implants, phantoms."""
 
-from __future__ import annotations
-
 from .._lazy import lazy_attributes
 
 _LAZY_NAMES = {

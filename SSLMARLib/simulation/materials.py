@@ -1,7 +1,5 @@
 """The materials of a simulated scan: what they consist of and how dense they are. Tissues and metals, with sources."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Metal masks of slices: random implants on the body, shapes from files, and where the body is."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ Everything is an ellipsoid or a rod in millimeters, painted one over the other w
 added. Positions are (z, y, x) in mm from the middle: x along the columns, y to posterior, z along the slices.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
 """X-ray physics of a simulated scan: the tube's spectrum, mass attenuation tables, and the water correction.
 
-The shipped tables (`data/xray_tables.npz`, made by `make_tables.py`) hold energies in 1 keV steps from 20 to 140 keV,
+The shipped tables (`data/xray_tables.npz`, made by `Testing/Benchmarks/make_tables.py`) hold energies in 1 keV steps from 20 to 140 keV,
 tungsten spectra of 80 to 140 kV, and mass attenuation coefficients of the materials in `materials.py`. The
 benchmark's own tables are read from a folder.
 """

@@ -8,8 +8,6 @@ simulation the paper uses). A ray whose path has few materials needs few project
 sinogram, in blocks that stay in the processor's cache.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import torch

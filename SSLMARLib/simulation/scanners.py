@@ -4,8 +4,6 @@ anyone sees it: geometry, tube voltage, photons behind a bow-tie filter, adaptiv
 The figures span what manufacturers publish of their scanners; none of them is a certain model.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

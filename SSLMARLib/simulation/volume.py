@@ -6,8 +6,6 @@ So the slice keeps its own detail and noise, and gets what the metal adds: the m
 starvation and partial volume. Path lengths are the volume's true ones.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,8 +1,6 @@
 """What is done to sinograms: the metal trace (eq. 1), linear interpolation (eq. 9), metal trace replacement (eq. 8), NMAR's
 normalization. Sinograms are torch tensors (..., views, bins) of line integrals; traces are boolean, True where metal was crossed."""
 
-from __future__ import annotations
-
 from .._lazy import lazy_attributes
 
 _LAZY_NAMES = {

@@ -1,7 +1,5 @@
 """Beam hardening correction (BHC) of metal in the sinogram: what the metal adds is made proportional to its thickness."""
 
-from __future__ import annotations
-
 import torch
 
 from ..errors import InputError

@@ -1,7 +1,5 @@
 """Linear interpolation (LI) of the sinogram across the metal trace, view by view (Kalender 1987; Yu et al., eq. 9)."""
 
-from __future__ import annotations
-
 import torch
 
 from ..errors import InputError

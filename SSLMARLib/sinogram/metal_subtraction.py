@@ -1,7 +1,5 @@
 """Metal subtraction: what the metal can have added to the data inside its trace is fitted and taken away, what is left is anatomy."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

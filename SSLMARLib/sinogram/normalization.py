@@ -1,7 +1,5 @@
 """Normalized interpolation of the metal trace, the sinogram step of NMAR (Meyer et al. 2010, Med. Phys. 37)."""
 
-from __future__ import annotations
-
 import torch
 
 from .interpolation import linear_interpolation

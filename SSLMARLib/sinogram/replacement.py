@@ -1,7 +1,5 @@
 """Metal trace replacement (MTR): the prior's projections fill the metal trace and meet its edges (Yu et al., eq. 8)."""
 
-from __future__ import annotations
-
 import torch
 
 from .interpolation import linear_interpolation

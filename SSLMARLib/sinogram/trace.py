@@ -1,7 +1,5 @@
 """The metal trace: the part of the sinogram whose rays cross metal (Yu et al., eq. 1)."""
 
-from __future__ import annotations
-
 import torch
 
 from ..errors import InputError

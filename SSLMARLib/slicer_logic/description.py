@@ -1,7 +1,5 @@
 """What a user should know about a CT volume node before correcting it: size, spacing, HU range, and what is odd."""
 
-from __future__ import annotations
-
 import re
 from collections import OrderedDict
 from dataclasses import dataclass

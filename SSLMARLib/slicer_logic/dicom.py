@@ -1,7 +1,5 @@
 """What is known of the DICOM series that a volume was loaded from, and what Slicer's DICOM export is told of a result."""
 
-from __future__ import annotations
-
 import logging
 
 import slicer

@@ -1,7 +1,5 @@
 """What is computed of one volume: numpy arrays in, numpy arrays out. Nothing here knows a node, so a thread may hold it."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace

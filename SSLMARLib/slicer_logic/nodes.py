@@ -1,7 +1,5 @@
 """Small jobs on MRML nodes: voxels, geometry, names, display, place in subject hierarchy, nodes that vanish on failure."""
 
-from __future__ import annotations
-
 import contextlib
 
 import numpy

@@ -1,7 +1,5 @@
 """From nodes to a `Correction`: checks, and copies of all that the computation needs; `process` does the whole job."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy

@@ -1,7 +1,5 @@
 """What a correction did, as a table node with units and as a CSV file."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Metal as a segmentation node: made by a threshold, and turned into a mask on the voxel grid of a volume."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy

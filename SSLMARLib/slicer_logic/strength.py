@@ -4,8 +4,6 @@ Of a full result only the slices that changed stay in memory, for as long as the
 saved with the full result (strength 1) can be blended after it is loaded again, any other strength cannot.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

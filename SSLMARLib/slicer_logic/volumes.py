@@ -1,7 +1,5 @@
 """What a CT volume node must be to be corrected, and how much of it lies above a metal threshold."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Fan-beam tomography: the geometry (ODL), the projector P with its exact adjoint and FBP (torch), the ODL engine."""
 
-from __future__ import annotations
-
 from .._lazy import lazy_attributes
 
 _LAZY_NAMES = {

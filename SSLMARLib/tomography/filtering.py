@@ -1,7 +1,5 @@
 """The filter of FBP: a weight on each bin, then a convolution along the detector, done by FFT."""
 
-from __future__ import annotations
-
 import math
 
 import numpy

@@ -4,8 +4,6 @@ register_odl_engine()
 transform = odl.applications.tomo.RayTransform(space, geometry, impl="sslmar")
 """
 
-from __future__ import annotations
-
 import numpy
 import torch
 

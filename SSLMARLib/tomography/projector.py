@@ -4,8 +4,6 @@ One sparse matrix for each operator, for an eighth of the views where the symmet
 slices and all their rotations and reflections at once. The same lines run on CPU and CUDA.
 """
 
-from __future__ import annotations
-
 from functools import cached_property, lru_cache
 
 import torch

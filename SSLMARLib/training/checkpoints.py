@@ -1,7 +1,5 @@
 """Checkpoints of a training: complete or not there, without pickles, so that a killed training goes on where it was."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

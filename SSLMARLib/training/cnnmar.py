@@ -1,7 +1,5 @@
 """Training of CNNMAR's network on simulated pairs (Zhang and Yu 2018): three images of a scan with metal, and the scan without."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Training by several processes: `torchrun --nproc-per-node 2 -m SSLMARLib train CONFIG.json`. Each takes its share of a mini-batch."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Each term is a mean absolute difference: of sinograms in line integrals (no unit
 one order of size where training starts, from linear interpolation (about 0.001, 0.004 and 0.003), and alpha_1 = alpha_2 = 1.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 

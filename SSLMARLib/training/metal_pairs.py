@@ -1,7 +1,5 @@
 """Mini-batches of metal-free slices, each with two random metal masks: all that SSLMAR learns from (Yu et al., II-C)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count

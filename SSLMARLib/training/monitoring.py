@@ -1,7 +1,5 @@
 """What can be looked at while a training runs: TensorBoard logs and a picture of a fixed case, both as the configuration asks."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

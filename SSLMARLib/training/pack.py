@@ -5,8 +5,6 @@ size; those smaller than the grid keep theirs, as they gain nothing from being e
 of one patient, also of several packed sets, still have one, so that a training splits by patient.
 """
 
-from __future__ import annotations
-
 import argparse
 import functools
 import hashlib

@@ -1,7 +1,5 @@
 """What networks learn from, made beforehand: a memory-mapped file of image pairs, and random patches of it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -3,8 +3,6 @@
 A step takes whole scans; what is learned from is drawn anew each time from the file of sinograms.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar

@@ -1,7 +1,5 @@
 """Simulated scans to learn from: a metal-free slice, turned and scaled, with metal put in and scanned; and files of their sinograms."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Training of SSLMAR's two networks on metal-free slices and metal masks alone (Yu et al., II): no scan with metal is simulated."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict
 

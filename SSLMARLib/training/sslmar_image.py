@@ -1,7 +1,5 @@
 """Training of ImgNet alone, on image pairs made beforehand: the quick first half of SSLMAR's training, which `--from` goes on from."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The training loop, the same for every network: steps, validation, checkpoints, log, weights at the end."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math

@@ -1,4 +1,4 @@
-"""Make the shipped spectra and attenuation tables: `python -m SSLMARLib.simulation.make_tables [FILE.npz]`.
+"""Make the shipped spectra and attenuation tables: `python Testing/Benchmarks/make_tables.py [FILE.npz]`.
 
 Needs the extra `physics` (spekpy, xraylib); the simulation itself needs neither. Spectra: a tungsten anode of 7
 degrees behind 7 mm of aluminum, as a CT tube with its flat filter has it (half-value layer 7.1 mm of aluminum at 120
@@ -6,17 +6,16 @@ kV), photons per keV on the axis, from SpekPy (Poludniowski et al. 2021, Med. Ph
 total cross sections, with coherent scattering (Schoonjans et al. 2011, Spectrochim. Acta B 66, 776).
 """
 
-from __future__ import annotations
-
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy
 
-from ..optional_imports import import_optional
-from .materials import MATERIALS
-from .physics import LOWEST_ENERGY_KEV, TABLES
+from SSLMARLib.optional_imports import import_optional
+from SSLMARLib.simulation import physics
+from SSLMARLib.simulation.materials import MATERIALS
+from SSLMARLib.simulation.physics import LOWEST_ENERGY_KEV, TABLES
 
 TUBE_VOLTAGES_KV = range(80, 145, 5)
 ANODE_ANGLE_DEGREES = 7.0
@@ -62,7 +61,7 @@ def make_tables(path: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    path = Path(arguments[0]) if arguments else Path(__file__).with_name("data") / TABLES
+    path = Path(arguments[0]) if arguments else Path(physics.__file__).with_name("data") / TABLES
     make_tables(path)
     sys.stdout.write(f"{path}: {path.stat().st_size / 1000:.0f} kB\n")
     return 0
