@@ -12,8 +12,6 @@ PACKAGES = {  # top-level module: (its name for a user, how it is installed)
     "PIL": ("Pillow", "`pip install 'sslmar[evaluation]'`"),
     "h5py": ("h5py", "`pip install 'sslmar[evaluation]'`"),
     "matplotlib": ("matplotlib", "`pip install 'sslmar[figures]'`"),
-    "spekpy": ("spekpy", "`pip install 'sslmar[physics]'`"),
-    "xraylib": ("xraylib", "`pip install 'sslmar[physics]'`"),
 }
 
 

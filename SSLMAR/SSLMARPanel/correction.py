@@ -137,12 +137,17 @@ class CorrectionSection(Section):
             self._methods.setTitle(name, title)
 
     def _slicesWithMetal(self):
+        """How many slices a run would correct, of all frames where all are ticked (as many in each as in the one that is shown)."""
+        from SSLMARLib import slicer_logic
+
         parameters = self.parameters
         if whyNotReady(parameters):
             return None
+        slices = self.panel.metalSection.slicesAboveThreshold
         if parameters.metalSegmentation is not None:
-            return self.panel.segmentationSection.slicesWithMetal
-        return self.panel.metalSection.slicesAboveThreshold
+            slices = self.panel.segmentationSection.slicesWithMetal
+        sequence = slicer_logic.sequenceOf(parameters.inputVolume) if parameters.allFrames else None
+        return slices * sequence.GetNumberOfDataNodes() if slices and sequence is not None else slices
 
 
 def methodDescription(method):

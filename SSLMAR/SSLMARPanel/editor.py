@@ -36,6 +36,11 @@ class EditorSection(Section):
         if self.editor is not None:
             self.editor.setSegmentationNode(None)
 
+    def saveUndoState(self):
+        """Let the editor's Undo bring back the segmentation as it is now; nothing where the editor was never opened."""
+        if self.editor is not None and self.editor.segmentationNode() is not None:
+            self.editor.saveStateForUndo()
+
     def _onCollapsed(self, collapsed):
         self.update()
 

@@ -69,6 +69,9 @@ class MetalSection(Section):
 
         parameters = self.parameters
         try:
+            if not self._mayReplace(parameters.metalSegmentation):
+                return
+            self.panel.editorSection.saveUndoState()
             with slicer.util.WaitCursor():
                 segmentation = slicer_logic.segmentMetal(
                     parameters.inputVolume, **searchValues(parameters), segmentation=parameters.metalSegmentation
@@ -82,6 +85,19 @@ class MetalSection(Section):
         self.panel.showStatus(
             _("The metal is the segment 'Metal' of '{name}': edit it, or press Apply.").format(name=segmentation.GetName())
         )
+
+    def _mayReplace(self, segmentation):
+        """Ask before a segment 'Metal' that was edited by hand is replaced; other segments are never touched."""
+        from SSLMARLib import slicer_logic
+
+        if segmentation is None or not slicer_logic.metalWasEdited(segmentation):
+            return True
+        text = _(
+            "The segment 'Metal' of '{name}' was edited by hand. Replace it by what the threshold finds?\n\nTo keep it, press Cancel and "
+            "rename it, or choose no segmentation: then the metal goes into a new one."
+        )
+        title = _("Metal Artifact Reduction - Segment metal")
+        return slicer.util.confirmOkCancelDisplay(text.format(name=segmentation.GetName()), title)
 
     def _onPresetChosen(self, name):
         parameters = self.parameters

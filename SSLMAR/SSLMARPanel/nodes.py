@@ -39,36 +39,48 @@ def shownSlice(volume):
     return round(index) if -0.5 <= index < slices - 0.5 else None
 
 
-def slicesReached(volume, segmentation, segmentIDs):
-    """Return how many slices of a volume segments reach, from the first to the last: at least those with metal."""
+def slicesWithMetal(volume, segmentation, segmentIDs):
+    """Return how many slices of a volume hold voxels of segments. Where a segment's label map lies across the volume's slices, or
+    there is a surface alone, all slices that it reaches from the first to the last count."""
     worldToIjk = _worldToIjk(volume)
     toWorld = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(segmentation.GetParentTransformNode(), None, toWorld)
-    indices = []
-    for corners in _cornersOfSegments(segmentation.GetSegmentation(), segmentIDs):
-        indices += [worldToIjk(toWorld.TransformPoint(corner))[2] for corner in corners]
-    if not indices:
-        return 0
-    slices = volume.GetImageData().GetDimensions()[2]
-    first, last = max(0, round(min(indices) + 0.5)), min(slices - 1, round(max(indices) - 0.5))
-    return max(0, last - first + 1)
+    holds = numpy.zeros(volume.GetImageData().GetDimensions()[2], dtype=bool)
+    for corners in _cornersOfLayers(segmentation.GetSegmentation(), segmentIDs):
+        heights = [worldToIjk(toWorld.TransformPoint(corner))[2] for corner in corners]
+        first, last = max(0, round(min(heights) + 0.5)), min(len(holds) - 1, round(max(heights) - 0.5))
+        holds[first : last + 1] = True
+    return int(holds.sum())
 
 
-def _cornersOfSegments(segments, segmentIDs):
-    """Yield for each segment that holds anything the corners (mm) of its box in the segmentation's own frame."""
+def _cornersOfLayers(segments, segmentIDs):
+    """Yield the corners (mm) of boxes around each layer of voxels of each segment, in the segmentation's own frame; of a segment
+    without label map those of the whole."""
     labelmapName = slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()
     for segmentID in segmentIDs:
         segment = segments.GetSegment(segmentID)
-        image = segment.GetRepresentation(labelmapName)
-        extent, bounds = [0] * 6, [0.0] * 6
+        image, bounds = segment.GetRepresentation(labelmapName), [0.0] * 6
         if image is None:
             segment.GetBounds(bounds)
             if bounds[0] <= bounds[1]:
                 yield list(itertools.product(bounds[0:2], bounds[2:4], bounds[4:6]))
-        elif slicer.vtkOrientedImageDataResample.CalculateEffectiveExtent(image, extent):  # not the whole image's
-            toWorld = vtk.vtkMatrix4x4()
-            image.GetImageToWorldMatrix(toWorld)
-            edges = [(extent[axis] - 0.5, extent[axis + 1] + 0.5) for axis in (0, 2, 4)]
+        elif image.GetNumberOfPoints() and image.GetPointData().GetScalars():
+            yield from _layersOf(image, segment.GetLabelValue())
+
+
+def _layersOf(image, labelValue):
+    from SSLMARLib.slicer_logic.nodes import arrayFromImage
+
+    toWorld = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(toWorld)
+    first = image.GetExtent()[::2]
+    for number, layer in enumerate(arrayFromImage(image)):  # segments may share one label map
+        rows, columns = numpy.nonzero(layer == labelValue)
+        if rows.size:
+            edges = [
+                (first[axis] + indices.min() - 0.5, first[axis] + indices.max() + 0.5)
+                for axis, indices in enumerate((columns, rows, numpy.array([number])))
+            ]
             yield [toWorld.MultiplyPoint((*corner, 1.0))[:3] for corner in itertools.product(*edges)]
 
 

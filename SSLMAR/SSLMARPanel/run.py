@@ -14,8 +14,7 @@ from .section import Section
 TIMER_INTERVAL_MS = 10
 WAIT_SECONDS = 0.05  # what each tick of the timer gives to the thread that computes
 CLEANUP_SECONDS = 3.0
-FRACTION_TO_JUDGE_BY = 0.05  # a remaining time said earlier would be a guess
-SECONDS_TO_JUDGE_BY = 2.0
+SECONDS_TO_JUDGE_BY = 2.0  # a remaining time said earlier would be a guess
 
 
 class RunSection(Section):
@@ -25,7 +24,7 @@ class RunSection(Section):
         self.run = None
         self.correction = None
         self._isPreview = False
-        self._startTime = 0.0
+        self._remaining = RemainingTime()
         self.ui.applyButton.clicked.connect(self.onApplyButton)
         self.ui.previewSliceButton.clicked.connect(self.onPreviewSliceButton)
         self.timer = qt.QTimer()
@@ -90,7 +89,7 @@ class RunSection(Section):
             self.panel.showError(error)
         else:
             self._isPreview = isPreview
-            self._startTime = time.monotonic()
+            self._remaining = RemainingTime()
             self.ui.progressBar.value = 0
             self.panel.showStatus(_("Starting..."))
             self.timer.start()
@@ -105,7 +104,7 @@ class RunSection(Section):
         self.ui.progressBar.value = round(100 * fraction)
         if not self.run.cancelled:
             if message:
-                self.panel.showStatus(message + remainingText(fraction, time.monotonic() - self._startTime))
+                self.panel.showStatus(message + self._remaining.text(fraction, time.monotonic()))
             if self._inputIsGone():
                 self.run.cancel()
                 self.panel.showStatus(_("The input was removed, so the correction is cancelled..."))
@@ -172,12 +171,26 @@ class RunSection(Section):
                     composite.SetForegroundVolumeID(None)
 
 
-def remainingText(fraction, elapsedSeconds):
-    """Return what to say about the time that is left; "" while too little has been done to judge by."""
-    if fraction < FRACTION_TO_JUDGE_BY or fraction >= 1.0 or elapsedSeconds < SECONDS_TO_JUDGE_BY:
-        return ""
-    remaining = durationText(elapsedSeconds * (1.0 - fraction) / fraction)
-    return _(" - about {duration} left").format(duration=remaining)
+class RemainingTime:
+    """How long a run will still take, judged by its progress since the first slice began; between two steps of it the time falls."""
+
+    def __init__(self):
+        self._begin = self._last = None  # (fraction, time) of the first slice and of the last step
+        self._end = None  # the time at which the run is expected to end
+
+    def text(self, fraction, now):
+        """Return what to say at a time in seconds; "" while too little has been done to judge by."""
+        from SSLMARLib.expected_time import SLICES_BEGIN
+
+        if fraction >= SLICES_BEGIN and self._begin is None:
+            self._begin = self._last = (fraction, now)
+        if self._begin is not None and fraction > self._last[0]:
+            self._last = (fraction, now)
+            done, seconds = fraction - self._begin[0], now - self._begin[1]
+            self._end = now + seconds * (1.0 - fraction) / done if seconds >= SECONDS_TO_JUDGE_BY else None
+        if self._end is None or fraction >= 1.0:
+            return ""
+        return _(" - about {duration} left").format(duration=durationText(self._end - now))
 
 
 def resultText(corrected, result):

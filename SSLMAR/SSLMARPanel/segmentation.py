@@ -5,7 +5,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .jobs import metalSegmentIDs, whyNotReady
-from .nodes import slicesReached
+from .nodes import slicesWithMetal
 from .section import DelayedCall, Section
 
 COUNT_DELAY_MS = 300
@@ -20,7 +20,7 @@ class SegmentationSection(Section):
         self._segmentIDs = []
         self._shown = None
         self._counted = None
-        self.slicesWithMetal = None  # of the input, that the ticked segments reach; None while not counted
+        self.slicesWithMetal = None  # of the input, in the ticked segments; None while not counted
         self._delayedCount = DelayedCall(self._count, COUNT_DELAY_MS)
         self.ui.segmentsListWidget.itemChanged.connect(self._onTicked)
 
@@ -76,7 +76,7 @@ class SegmentationSection(Section):
         if self._countKey() is not None:
             parameters = self.parameters
             segmentIDs = metalSegmentIDs(parameters)
-            self.slicesWithMetal = slicesReached(parameters.inputVolume, parameters.metalSegmentation, segmentIDs)
+            self.slicesWithMetal = slicesWithMetal(parameters.inputVolume, parameters.metalSegmentation, segmentIDs)
         self.panel.updatePanel()
 
     def _fill(self, segmentation):

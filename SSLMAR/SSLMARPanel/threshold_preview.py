@@ -1,5 +1,6 @@
 """What Apply would take as metal, outlined in the slice views while the user looks for the threshold."""
 
+import numpy
 import slicer
 
 NODE_NAME = "SSLMAR threshold preview"
@@ -7,11 +8,18 @@ COLOR = (0.1, 0.9, 0.9)
 
 
 class ThresholdPreview:
-    """A segmentation node that no list shows and no scene file holds; it is made when shown and removed when hidden."""
+    """A label map in the label layer of all slice views, in no list and no scene file; made when shown and removed when hidden.
+
+    No hidden segmentation: Slicer looks for the subject hierarchy item of each one, which nodes hidden from editors do not have, and
+    reports an error each time.
+    """
 
     def __init__(self):
         self.node = None
         self._shown = None
+        self._colors = None
+        self._layers = {}  # composite node: the ID of the label map that it showed before
+        self._outlines = {}  # slice node: whether it drew label maps as outlines
 
     def show(self, volume, mask):
         """Outline a mask (slices, rows, columns) on the grid of a volume, nothing for None; nothing is done where it is shown already."""
@@ -19,30 +27,34 @@ class ThresholdPreview:
         if self.node is not None and self.node.GetScene() is not None and self._shown is not None:
             if shown[:2] == self._shown[:2] and mask is self._shown[2]:
                 return
-        from SSLMARLib.slicer_logic.nodes import ijkToRas
-        from SSLMARLib.slicer_logic.segmentations import labelmapOfMask
-
-        labelmap = labelmapOfMask(mask, ijkToRas(volume)) if mask is not None else None
         self._makeNode(volume.GetScene())
-        self.node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-        segmentation = self.node.GetSegmentation()
-        segmentation.RemoveAllSegments()
-        if labelmap is not None:
-            self.node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, NODE_NAME, COLOR)
+        self._fill(volume, mask if mask is not None else numpy.zeros((1, 1, 1), dtype=bool))
+        self._putIntoViews(volume.GetScene())
         self._shown = shown
 
     def hide(self):
-        """Remove the node from its scene."""
+        """Remove the node from its scene and give the views back the label maps that they showed."""
         node, self.node, self._shown = self.node, None, None
-        if node is not None:
-            from SSLMARLib.slicer_logic.nodes import removeWithDisplay
+        if node is None:
+            return
+        from SSLMARLib.slicer_logic.nodes import removeWithDisplay
 
-            removeWithDisplay(node)
+        for composite, labelID in self._layers.items():
+            scene = composite.GetScene()
+            if scene is not None and composite.GetLabelVolumeID() in (node.GetID(), None):
+                composite.SetLabelVolumeID(labelID if labelID and scene.GetNodeByID(labelID) is not None else None)
+        for sliceNode, wasOutline in self._outlines.items():
+            sliceNode.SetUseLabelOutline(wasOutline)
+        self._layers, self._outlines = {}, {}
+        removeWithDisplay(node)
+        removeWithDisplay(self._colors)
 
     def _makeNode(self, scene):
         if self.node is not None and self.node.GetScene() is not None:
             return
-        node = slicer.vtkMRMLSegmentationNode()
+        self.hide()
+        self._colors = _addColors(scene)
+        node = slicer.vtkMRMLLabelMapVolumeNode()
         node.SetName(NODE_NAME)
         node.SetHideFromEditors(True)
         node.SetSaveWithScene(False)
@@ -50,6 +62,46 @@ class ThresholdPreview:
         self.node.CreateDefaultDisplayNodes()
         display = self.node.GetDisplayNode()
         display.SetSaveWithScene(False)
-        display.SetVisibility3D(False)
-        display.SetVisibility2DFill(False)
-        display.SetVisibility2DOutline(True)
+        display.SetAndObserveColorNodeID(self._colors.GetID())
+
+    def _fill(self, volume, mask):
+        """Put the part of a mask that holds metal into the node, in its place in space."""
+        import vtk
+
+        from SSLMARLib.slicer_logic.nodes import ijkToRas, imageFromArray
+
+        box = []
+        for axis in range(3):
+            occupied = numpy.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+            box.append(slice(occupied[0], occupied[-1] + 1) if occupied.size else slice(0, 1))
+        matrix = ijkToRas(volume)
+        origin = matrix.MultiplyPoint((*(int(part.start) for part in reversed(box)), 1.0))
+        for axis in range(3):
+            matrix.SetElement(axis, 3, origin[axis])
+        self.node.SetIJKToRASMatrix(matrix)
+        self.node.SetAndObserveImageData(imageFromArray(mask[tuple(box)], vtk.VTK_UNSIGNED_CHAR))
+        self.node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+
+    def _putIntoViews(self, scene):
+        from SSLMARLib.slicer_logic.nodes import nodesOfClass
+
+        for composite in nodesOfClass(scene, "vtkMRMLSliceCompositeNode"):
+            if composite.GetLabelVolumeID() != self.node.GetID():
+                self._layers[composite] = composite.GetLabelVolumeID()
+                composite.SetLabelVolumeID(self.node.GetID())
+        for sliceNode in nodesOfClass(scene, "vtkMRMLSliceNode"):
+            if sliceNode not in self._outlines:
+                self._outlines[sliceNode] = sliceNode.GetUseLabelOutline()
+                sliceNode.SetUseLabelOutline(True)
+
+
+def _addColors(scene):
+    colors = slicer.vtkMRMLColorTableNode()
+    colors.SetName(f"{NODE_NAME} color")
+    colors.SetHideFromEditors(True)
+    colors.SetSaveWithScene(False)
+    colors.SetTypeToUser()
+    colors.SetNumberOfColors(2)
+    colors.SetColor(0, "nothing", 0.0, 0.0, 0.0, 0.0)
+    colors.SetColor(1, "metal", *COLOR, 1.0)
+    return scene.AddNode(colors)

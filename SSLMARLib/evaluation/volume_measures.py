@@ -52,15 +52,15 @@ def slices_to_measure(metal_mask: numpy.ndarray, most: int = MOST_SLICES) -> lis
 
 
 def regions_of_slices(
-    volume_hu: numpy.ndarray, metal_mask: numpy.ndarray, spacing_mm: Sequence[float], check_cancelled: Callable[[], None] = lambda: None
+    volume_hu: numpy.ndarray, metal_mask: numpy.ndarray, spacing_mm: Sequence[float], begins: Callable[[int, int], None] = lambda *_: None
 ) -> list[SliceRegions]:
     """The regions of the slices to measure. Arrays are (slices, rows, columns), the spacing in the same order.
 
-    check_cancelled: called before each slice; may raise.
+    begins: called as begins(how many are done, how many there are) before each slice; may raise.
     """
-    regions = []
-    for index in slices_to_measure(metal_mask):
-        check_cancelled()
+    regions, indices = [], slices_to_measure(metal_mask)
+    for index in indices:
+        begins(len(regions), len(indices))
         found = measuring_regions(volume_hu[index], metal_mask[index], tuple(spacing_mm[1:]))
         regions.append(SliceRegions(index, found.near, found.far))
     return regions

@@ -36,7 +36,7 @@ class SSLMAR(LearnedMethod):
     description = "A network that learned from images free of metal gives the prior that fills the metal trace: slowest, smallest error."
     relative_cost = 8.7
     slices_per_batch = {"cpu": 1}  # of nearly a second each, so that a cancel is quick
-    shipped_sha256 = "a18f1e1fe5bad73126af0d127989d1b5d7d7bf8befdaa7bfe906e2d6d12d7fe6"
+    shipped_sha256 = "1df4019aeb44c63e783ccf6b55f94384b65e005921f3f265b5cb6644fc0f0463"
     constants_class = SSLMARConstants
     channels_last = True
 

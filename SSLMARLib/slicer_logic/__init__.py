@@ -21,7 +21,15 @@ from .description import VolumeDescription, describeVolume
 from .nodes import isMadeHere
 from .preparation import prepareCorrection, process
 from .report import reportTable, strongerStreaks, writeReport
-from .segmentations import METAL_SEGMENT_COLOR, METAL_SEGMENT_NAME, findSegments, metalMaskFromSegmentation, metalSearch, segmentMetal
+from .segmentations import (
+    METAL_SEGMENT_COLOR,
+    METAL_SEGMENT_NAME,
+    findSegments,
+    metalMaskFromSegmentation,
+    metalSearch,
+    metalWasEdited,
+    segmentMetal,
+)
 from .sequences import prepareSequenceCorrection, processSequence, sequenceOf
 from .strength import canChangeStrength, setStrength, strengthOf
 from .volumes import MetalCount, checkInputVolume, countMetal
@@ -48,6 +56,7 @@ __all__ = [
     "isMadeHere",
     "metalMaskFromSegmentation",
     "metalSearch",
+    "metalWasEdited",
     "methodTitle",
     "prepareCorrection",
     "prepareSequenceCorrection",

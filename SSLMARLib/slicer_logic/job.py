@@ -12,6 +12,7 @@ from ..expected_time import Stopwatch
 
 Progress = Callable[[float, str], None]
 IsCancelled = Callable[[], bool]
+CORRECTED = 0.95  # of the progress: the rest is measuring
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +58,10 @@ class Job:
 
         :raises MARError: as that function does; `Cancelled` when isCancelled() returned True.
         """
-        computed = self.computeVoxels(progress, isCancelled)
-        return computed if self.sliceIndex is not None else self._measured(computed, progress, isCancelled)
+        if self.sliceIndex is not None:
+            return self.computeVoxels(progress, isCancelled)
+        correcting = None if progress is None else lambda fraction, message: progress(CORRECTED * fraction, message)
+        return self._measured(self.computeVoxels(correcting, isCancelled), progress, isCancelled)
 
     def computeVoxels(self, progress: Progress | None = None, isCancelled: IsCancelled | None = None) -> ComputedCorrection:
         """As `compute`, without measuring the result."""
@@ -112,10 +115,16 @@ class Job:
         )
         if not computed.metal_mask.any():
             return computed
-        if progress is not None:
-            progress(1.0, "Measuring")
-        regions = regions_of_slices(self.voxelsHu, computed.metal_mask, self.spacingMm, checkCancelled)
+        progress = progress or (lambda fraction, message: None)
+
+        def measuring(done, count):
+            checkCancelled()
+            progress(CORRECTED + (1.0 - CORRECTED) * done / (count + 1), f"Measuring slice {done + 1} of {count}")
+
+        regions = regions_of_slices(self.voxelsHu, computed.metal_mask, self.spacingMm, measuring)
+        progress(1.0 - (1.0 - CORRECTED) / (len(regions) + 1), "Measuring what has changed")
         measures = measure_volume(self.voxelsHu, computed.volume_hu, regions, self.spacingMm)
+        progress(1.0, "Done")
         return replace(computed, measures=measures, regions=tuple(regions))
 
 

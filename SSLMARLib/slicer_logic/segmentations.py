@@ -9,10 +9,12 @@ import vtk
 from ..ct.metal_search import MetalSearch
 from ..errors import InputError, NoMetalError
 from .i18n import _
+from .job import checksumOf
 from .nodes import ATTRIBUTE_PREFIX, arrayFromImage, ijkToRas, newNode, placeBeside, transformBetween
 from .volumes import checkInputVolume
 
 METAL_SEGMENT_NAME = "Metal"
+METAL_CHECKSUM = f"{ATTRIBUTE_PREFIX}MetalChecksum"  # the attribute of segmentations: of what `segmentMetal` last put there
 METAL_SEGMENT_COLOR = (0.95, 0.72, 0.25)
 
 
@@ -48,7 +50,31 @@ def segmentMetal(inputVolume, thresholdHu: float | None = None, *, segmentation=
     else:
         segmentation = _newMetalSegmentation(inputVolume, labelmap)
     segmentation.SetAttribute(f"{ATTRIBUTE_PREFIX}ThresholdHu", f"{search.threshold_hu:g}")
+    segmentation.SetAttribute(METAL_CHECKSUM, _metalChecksum(segmentation))
     return segmentation
+
+
+def metalWasEdited(segmentation) -> bool:
+    """Whether a segmentation node has a segment 'Metal' that is not, to the voxel, what `segmentMetal` last put there: edited or drawn
+    by hand, or loaded. `segmentMetal` would replace it."""
+    checksum = _metalChecksum(segmentation)
+    return bool(checksum) and checksum != segmentation.GetAttribute(METAL_CHECKSUM)
+
+
+def _metalChecksum(segmentation) -> str:
+    """Of the voxels of the segment 'Metal' and their place in the segmentation's own frame; "" where there are none."""
+    segmentId = segmentation.GetSegmentation().GetSegmentIdBySegmentName(METAL_SEGMENT_NAME)
+    labelmap = _labelmapOfSegment(segmentation, segmentId) if segmentId else None
+    if labelmap is None:
+        return ""
+    voxels = arrayFromImage(labelmap) != 0
+    if not voxels.any():
+        return ""
+    matrix = vtk.vtkMatrix4x4()
+    labelmap.GetImageToWorldMatrix(matrix)
+    indices = numpy.argwhere(voxels)[:, ::-1] + labelmap.GetExtent()[::2]
+    places = indices @ slicer.util.arrayFromVTKMatrix(matrix)[:3, :3].T + slicer.util.arrayFromVTKMatrix(matrix)[:3, 3]
+    return checksumOf(numpy.round(places, 3)[None] + 0.0)
 
 
 def _newMetalSegmentation(inputVolume, labelmap):

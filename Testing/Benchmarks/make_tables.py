@@ -11,8 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy
+import spekpy
+import xraylib
 
-from SSLMARLib.optional_imports import import_optional
 from SSLMARLib.simulation import physics
 from SSLMARLib.simulation.materials import MATERIALS
 from SSLMARLib.simulation.physics import LOWEST_ENERGY_KEV, TABLES
@@ -25,7 +26,6 @@ HIGHEST_ENERGY_KEV = 140
 
 def make_tables(path: Path) -> None:
     """Compute all tables and write them to a NumPy archive without pickles."""
-    spekpy, xraylib = import_optional("spekpy"), import_optional("xraylib")
     energies_kev = numpy.arange(LOWEST_ENERGY_KEV, HIGHEST_ENERGY_KEV + 1)
     spectra = numpy.zeros((len(TUBE_VOLTAGES_KV), len(energies_kev)))
     for row, tube_voltage_kv in zip(spectra, TUBE_VOLTAGES_KV, strict=True):

@@ -93,7 +93,7 @@ def test_slices_whose_streaks_grew_clearly_are_named(scan):
 
 
 def test_finding_the_regions_can_be_cancelled(scan):
-    def cancel():
+    def cancel(done, count):
         raise Cancelled("Cancelled.")
 
     with pytest.raises(Cancelled):

@@ -122,7 +122,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._node, self._undo_states = None, 0
+        self._node, self._history = None, slicer.vtkSegmentationHistory()
         self.observes_views, self.has_shortcuts = False, False
         self.selectors = {"segmentation": True, "source volume": True, "Segmentations module": True}
         layout = QtWidgets.QHBoxLayout(self)
@@ -147,6 +147,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def setSegmentationNode(self, node):
         if self._node is not None:
             self._node.SetAndObserveSegmentationNode(node)
+        self._history.SetSegmentation(node.GetSegmentation() if node is not None else None)
 
     def sourceVolumeNode(self):
         return self._node.GetSourceVolumeNode() if self._node is not None else None
@@ -179,7 +180,13 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self.has_shortcuts = False
 
     def setMaximumNumberOfUndoStates(self, states):
-        self._undo_states = states
+        self._history.SetMaximumNumberOfStates(states)
+
+    def saveStateForUndo(self):
+        self._history.SaveState()
+
+    def undo(self):
+        self._history.RestorePreviousState()
 
     def setSegmentationNodeSelectorVisible(self, visible):
         self.selectors["segmentation"] = visible

@@ -115,7 +115,8 @@ def add_slice_view(volume=None, slice_index=1):
 def volume_names():
     import slicer
 
-    return sorted(node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    return sorted(node.GetName() for node in volumes if not node.GetHideFromEditors())
 
 
 @pytest.fixture

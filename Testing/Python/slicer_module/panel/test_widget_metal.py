@@ -15,10 +15,24 @@ def preview_node():
 
 
 def preview_mask(volume):
-    """The preview's voxels on the grid of the volume."""
-    from SSLMARLib.slicer_logic import metalMaskFromSegmentation
+    """The preview's voxels on the grid of the volume, put there by their places in space."""
+    import slicer
 
-    return metalMaskFromSegmentation(preview_node(), volume)
+    mask, node = numpy.zeros(slicer.util.arrayFromVolume(volume).shape, dtype=bool), preview_node()
+    to_volume = numpy.linalg.inv(ijk_to_ras(volume)) @ ijk_to_ras(node)
+    for index in numpy.argwhere(slicer.util.arrayFromVolume(node)):
+        i, j, k = numpy.rint(to_volume @ [*index[::-1], 1.0])[:3].astype(int)
+        mask[k, j, i] = True
+    return mask
+
+
+def ijk_to_ras(volume):
+    import slicer
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
 
 
 # ------------------------------------------------------------------------------------------------- Count and preview
@@ -76,7 +90,6 @@ def test_the_preview_shows_what_is_metal(panel, volume, tools):
     assert (preview_mask(volume) == (voxels >= 500)).all() and preview_mask(volume).sum() == 7
 
     display = preview_node().GetDisplayNode()
-    assert display.GetVisibility2DOutline() and not display.GetVisibility2DFill() and not display.GetVisibility3D()
     assert preview_node().GetHideFromEditors() and not preview_node().GetSaveWithScene() and not display.GetSaveWithScene()
     names = [panel.ui.metalSegmentationSelector.itemText(i) for i in range(panel.ui.metalSegmentationSelector.count)]
     assert names == ["None (the threshold decides)"]
@@ -126,7 +139,7 @@ def test_the_preview_goes_when_it_is_not_wanted(panel, volume, tools):
     import slicer
 
     def displays():
-        return slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationDisplayNode")
+        return slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLLabelMapVolumeDisplayNode")
 
     tools.settle(panel)
     assert preview_node() is not None and displays() == 1
@@ -148,6 +161,32 @@ def test_the_preview_goes_when_it_is_not_wanted(panel, volume, tools):
     assert preview_node() is None
     slicer.mrmlScene.Clear()
     assert preview_node() is None
+
+
+def test_the_preview_is_no_segmentation_and_gives_the_views_back(panel, volume, tools):
+    """The application looks for the subject hierarchy item of each segmentation node, which a hidden one does not have, and shows an
+    error for it each time."""
+    import slicer
+
+    view = tools.add_slice_view(volume)
+    composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    own = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "The user's own")
+    composite.SetLabelVolumeID(own.GetID())
+    tools.settle(panel)
+    panel.ui.thresholdSliderWidget.value = 1500.0
+    tools.settle(panel)
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+    assert composite.GetLabelVolumeID() == preview_node().GetID() and view.GetUseLabelOutline()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    assert not hierarchy.GetItemByDataNode(preview_node())
+    panel.ui.thresholdPreviewCheckBox.checked = False
+    assert composite.GetLabelVolumeID() == own.GetID() and not view.GetUseLabelOutline()
+    panel.ui.thresholdPreviewCheckBox.checked = True
+    tools.settle(panel)
+    another = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Chosen meanwhile")
+    composite.SetLabelVolumeID(another.GetID())
+    panel.ui.thresholdPreviewCheckBox.checked = False
+    assert composite.GetLabelVolumeID() == another.GetID()
 
 
 # ----------------------------------------------------------------------------------------------------- Segmentation
@@ -183,6 +222,38 @@ def test_segment_metal_again_replaces_its_segment_and_no_other(panel, volume, to
     assert ticks(panel.ui) == {"Metal": True, "Drawn by hand": True}
     assert segmentation.GetSegmentation().GetSegment(other_id) is not None
     assert metalMaskFromSegmentation(segmentation, volume, ["Metal"]).sum() > 4
+
+
+def test_segment_metal_asks_before_it_replaces_what_was_edited_by_hand(panel, volume, tools, monkeypatch):
+    import slicer
+
+    from SSLMARLib.slicer_logic import metalMaskFromSegmentation
+
+    answers, asked = [], []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, *_: asked.append(text) or answers.pop())
+    button = panel.ui.segmentMetalButton
+    button.click()
+    segmentation = panel.parameterNode.metalSegmentation
+    button.click()
+    assert asked == []  # nothing was edited
+    panel.ui.editorCollapsibleButton.collapsed = False
+    painted = numpy.zeros((3, 8, 9), numpy.uint8)
+    painted[2, 1:4, 2:6] = 1
+    segment_id = segmentation.GetSegmentation().GetSegmentIdBySegmentName("Metal")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(painted, segmentation, segment_id, volume)
+
+    def metal():
+        return metalMaskFromSegmentation(segmentation, volume)
+
+    answers.append(False)
+    button.click()
+    assert len(asked) == 1 and "'CT metal'" in asked[0] and "edited by hand" in asked[0]
+    assert (metal() == painted).all()
+    answers.append(True)
+    button.click()
+    assert len(asked) == 2 and (metal() == (slicer.util.arrayFromVolume(volume) >= 2000)).all()
+    panel.editorSection.editor.undo()
+    assert (metal() == painted).all()
 
 
 def test_segment_metal_says_when_there_is_none(panel, volume, tools):

@@ -257,7 +257,7 @@ def test_the_logic_works_without_a_panel(module, library, tools):
     library.work = lambda progress, is_cancelled: progress(0.5, "Half of it")
     corrected = logic.process(volume, method="li", thresholdHu=2500, progress=lambda *report: seen.append(report))
     assert corrected.GetName() == "CT (MAR: LI)"
-    assert (0.5, "Half of it") in seen
+    assert (0.475, "Half of it") in seen  # the rest is measuring
     segmentation = logic.segmentMetal(tools.add_volume("Screws", numpy.full((3, 9, 9), 3000, numpy.int16)), 2000)
     assert segmentation.GetSegmentation().GetNumberOfSegments() == 1
 
@@ -286,7 +286,7 @@ def test_process_waits_with_the_windows_alive_when_interactive(rig, module, libr
     corrected = module.SSLMARLogic().process(volume, method="li", interactive=True, progress=progress)
     assert corrected.GetName() == "CT (MAR: LI)"
     assert asked == [("requirements.txt", "li")]
-    assert len(ticks) > 2 and 0.25 in seen and "Slice 3 of 12" in statuses
+    assert len(ticks) > 2 and 0.2375 in seen and "Slice 3 of 12" in statuses
 
     tools.Gate()
     with pytest.raises(Cancelled):

@@ -156,6 +156,10 @@ def test_the_expected_time_counts_the_slices_of_the_ticked_segments(panel, volum
     assert expected() == "LI (about 20 s)"
     panel.parameterNode.excludedSegmentIDs = [plate]
     assert expected() == "LI (about 10 s)"
+    apart = numpy.ones((3, 8, 9), numpy.uint8)
+    apart[1] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(apart, segmentation, screw, volume)
+    assert expected() == "LI (about 20 s)"  # the slice between holds none
     slicer.util.updateSegmentBinaryLabelmapFromArray(numpy.ones((3, 8, 9), numpy.uint8), segmentation, screw, volume)
     assert expected() == "LI (about 30 s)"
     slicer.util.updateSegmentBinaryLabelmapFromArray(numpy.zeros((3, 8, 9), numpy.uint8), segmentation, screw, volume)

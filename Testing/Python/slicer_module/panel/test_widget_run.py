@@ -73,7 +73,7 @@ def test_a_run(rig, panel, volume, tools):
     gate = tools.Gate()
     ui = panel.ui
     ui.applyButton.click()
-    rig.spin(lambda: ui.progressBar.value == 25)
+    rig.spin(lambda: ui.progressBar.value == 24)
     assert (ui.applyButton.text, ui.applyButton.enabled) == ("Cancel", True)
     assert ui.progressBar.visible and not ui.previewSliceButton.enabled
     assert ui.statusLabel.text == "Slice 3 of 12"
@@ -95,24 +95,59 @@ def test_a_run(rig, panel, volume, tools):
 
 
 def test_the_remaining_time_is_said_once_it_can_be_judged(module):
-    from SSLMARPanel.run import remainingText
+    from SSLMARPanel.run import RemainingTime
 
-    assert remainingText(0.04, 60.0) == ""
-    assert remainingText(0.5, 1.0) == ""
-    assert remainingText(1.0, 60.0) == ""
-    assert remainingText(0.25, 10.0) == " - about 30 s left"
-    assert remainingText(0.1, 60.0) == " - about 9 min left"
-    assert remainingText(0.1, 3600.0) == " - about 9 h left"
+    def said(*steps):
+        remaining = RemainingTime()
+        return [remaining.text(fraction, now) for fraction, now in steps][-1]
+
+    assert said((0.0, 0.0), (0.01, 60.0)) == ""  # no slice has begun
+    assert said((0.02, 60.0), (0.02, 90.0)) == ""  # none is done
+    assert said((0.02, 60.0), (0.5, 61.0)) == ""
+    assert said((0.02, 60.0), (1.0, 90.0)) == ""
+    assert said((0.0, 0.0), (0.02, 60.0), (0.265, 70.0)) == " - about 30 s left"  # the start before the slices does not count
+    assert said((0.02, 0.0), (0.118, 60.0)) == " - about 9 min left"
+
+
+def test_the_remaining_time_falls_between_two_steps(module):
+    from SSLMARPanel.run import RemainingTime
+
+    remaining = RemainingTime()
+    remaining.text(0.02, 0.0)
+    texts = [remaining.text(0.265, now) for now in (10.0, 15.0, 25.0, 60.0)]
+    assert texts == [f" - about {seconds} s left" for seconds in (30, 25, 15, 1)]
 
 
 def test_the_remaining_time_stands_beside_the_slice(rig, panel, volume, tools):
+    import time
+
     gate = tools.Gate()
     panel.ui.applyButton.click()
     rig.spin(gate.entered.is_set)
-    panel.runSection._startTime -= 20.0
-    rig.spin(lambda: panel.ui.statusLabel.text == "Slice 3 of 12 - about 60 s left")
+    panel.runSection._remaining.text(0.02, time.monotonic() - 20.0)
+    rig.spin(lambda: panel.ui.statusLabel.text.startswith("Slice 3 of 12 - about"))
     gate.released.set()
     tools.finish(panel)
+
+
+def test_measuring_has_its_share_of_the_bar(module, volume, library, monkeypatch):
+    import dataclasses
+
+    import SSLMARLib.correction
+    from SSLMARLib import slicer_logic
+
+    seen, stand_in = [], SSLMARLib.correction.reduce_metal_artifacts
+
+    def with_metal(volume_hu, spacing_mm, **keywords):
+        keywords["progress"](1.0, "Done")
+        return dataclasses.replace(stand_in(volume_hu, spacing_mm, **keywords), metal_mask=volume_hu > 2000)
+
+    monkeypatch.setattr(SSLMARLib.correction, "reduce_metal_artifacts", with_metal)
+    slicer_logic.prepareCorrection(volume, method="li").compute(lambda *step: seen.append(step))
+    fractions = [fraction for fraction, _ in seen]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    measuring = [fraction for fraction, message in seen if message.startswith("Measuring")]
+    assert len(measuring) == 2 and min(measuring) > 0.9 and max(measuring) < 1.0
 
 
 def test_what_is_chosen_reaches_the_library(panel, volume, library, tools):
