@@ -14,6 +14,7 @@ import numpy
 import SimpleITK
 
 from ..errors import InputError, plain_text
+from .dicom_header import is_dicom_file
 from .image_file import image_to_volume, quiet_simple_itk, refuse_name
 from .volume import CTVolume
 
@@ -40,15 +41,6 @@ class DicomSlice:
     direction: numpy.ndarray
     pixel_spacing_mm: tuple[float, float]
     thickness_mm: float | None
-
-
-def is_dicom_file(path: Path) -> bool:
-    """Whether the file has DICOM's mark after its preamble of 128 bytes."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def open_dicom(path: str | Path) -> SimpleITK.ImageFileReader:

@@ -18,7 +18,8 @@ import numpy
 
 from ..atomic_files import replace_folder, unfinished_beside
 from ..errors import InputError
-from .dicom import is_dicom_file, read_dicom
+from .dicom import read_dicom
+from .dicom_header import is_dicom_file
 from .dicom_writing import CORRECTED, SeriesKind, write_dicom_folder
 from .image_file import FORMATS, known_suffix, read_image_file, refuse_name, refuse_not_finite, refuse_unreadable, write_image_file
 from .volume import GEOMETRY_TOLERANCE_MM, CTVolume, describe_size

@@ -184,7 +184,7 @@ def _benchmark_groups(truths: list[Path], masks, limit: int | None) -> list[Benc
 
 
 def _volume_groups(folder: Path) -> list[VolumeGroup]:
-    from ..ct.dicom import is_dicom_file
+    from ..ct.dicom_header import is_dicom_file
     from ..ct.image_file import known_suffix
 
     by_stem = {}
