@@ -20,6 +20,11 @@ def positive_integer(text: str) -> int:
     return int(text)
 
 
+def add_series_argument(parser: argparse.ArgumentParser) -> None:
+    """--series: which of the input's DICOM series is meant, for `read_volume`."""
+    parser.add_argument("--series", metavar="UID", help="of several DICOM series in INPUT, the one with this Series Instance UID")
+
+
 def _number(text, accepts, wanted) -> float:
     try:
         value = float(text)

@@ -8,7 +8,7 @@ from ..correction import DEFAULT_METHOD, reduce_metal_artifacts
 from ..device import DEVICE_CHOICES
 from ..errors import InputError
 from ..methods import available_methods, get_method, is_weights
-from .argument_types import positive_integer
+from .argument_types import add_series_argument, positive_integer
 from .console import progress_bar, say
 from .metal_arguments import add_metal_arguments, given_flags, metal_search
 
@@ -16,8 +16,11 @@ HELP = "Reduce the metal artifacts of a CT volume."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=Path, metavar="INPUT", help="NRRD, NIfTI or MetaImage file, or a folder of DICOM slices")
+    parser.add_argument(
+        "input", type=Path, metavar="INPUT", help="NRRD, NIfTI or MetaImage file, or a folder, zip archive or DICOMDIR of DICOM slices"
+    )
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="file (or DICOM folder) to write; the input is never changed")
+    add_series_argument(parser)
     parser.add_argument(
         "--method",
         default=DEFAULT_METHOD,
@@ -68,7 +71,7 @@ def run(arguments) -> int:
         check_figures_possible(arguments.figure)
     with progress_bar(arguments) as progress, all_or_none() as write:
         progress(0.0, "Reading")
-        volume = read_volume(arguments.input)
+        volume = read_volume(arguments.input, arguments.series)
         result = reduce_metal_artifacts(
             volume.voxels_hu,
             volume.spacing_mm,

@@ -3,6 +3,7 @@
 import argparse
 import logging
 
+from .argument_types import add_series_argument
 from .console import say
 from .metal_arguments import add_metal_arguments, metal_search
 
@@ -13,8 +14,11 @@ HELP = "Find the metal in a CT volume and write it as a mask."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this verb; the defaults are MetalSearch's."""
-    parser.add_argument("input", metavar="INPUT", help="NRRD, NIfTI, MetaImage, or a folder of DICOM slices")
+    parser.add_argument(
+        "input", metavar="INPUT", help="NRRD, NIfTI or MetaImage file, or a folder, zip archive or DICOMDIR of DICOM slices"
+    )
     parser.add_argument("mask", metavar="MASK", help="the mask to write: NRRD, NIfTI or MetaImage; 1 is metal")
+    add_series_argument(parser)
     add_metal_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace MASK if it exists")
 
@@ -29,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..ct.segmentation import segment_metal, summarize_mask
 
     refuse_output(arguments.mask, arguments.input, arguments.overwrite, kind="mask")
-    volume = read_volume(arguments.input)
+    volume = read_volume(arguments.input, arguments.series)
     lowest, highest = volume.voxels_hu.min(), volume.voxels_hu.max()
     if lowest >= 0:
         logger.warning("%s has values from %g to %g, but air is -1000 HU.", arguments.input, lowest, highest)

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..simulation.implants import IMPLANT_KINDS
 from ..simulation.materials import METALS
 from ..simulation.scanners import SCANNERS, get_scanner
-from .argument_types import number_from_zero, positive_number
+from .argument_types import add_series_argument, number_from_zero, positive_number
 from .console import progress_bar, say
 
 HELP = "Simulate metal into a metal-free CT volume: the result, its truth and its mask."
@@ -22,8 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "three volumes: OUTPUT, and beside it the truth (OUTPUT_truth) and the metal mask (OUTPUT_mask), as `sslmar evaluate` "
         "reads them."
     )
-    parser.add_argument("input", type=Path, metavar="INPUT", help="metal-free NRRD, NIfTI or MetaImage file, or DICOM folder")
+    parser.add_argument(
+        "input", type=Path, metavar="INPUT", help="metal-free NRRD, NIfTI or MetaImage file, or DICOM folder, zip or DICOMDIR"
+    )
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="file (or DICOM folder) to write")
+    add_series_argument(parser)
     metal = parser.add_mutually_exclusive_group(required=True)
     metal.add_argument("--mask", type=Path, help="metal mask of the input's size and geometry, non-zero = metal")
     metal.add_argument("--implant", choices=IMPLANT_KINDS, metavar="KIND", help=f"a random implant: {', '.join(IMPLANT_KINDS)}")
@@ -78,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     with progress_bar(arguments) as progress, all_or_none() as write:
         progress(0.0, "Reading")
-        volume = read_volume(arguments.input)
+        volume = read_volume(arguments.input, arguments.series)
         if arguments.mask is not None:
             mask = read_mask(arguments.mask, volume)
         else:

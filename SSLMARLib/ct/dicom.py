@@ -1,46 +1,27 @@
-"""DICOM through SimpleITK (GDCM): a folder or a file of CT slices to a CTVolume, and a corrected series back.
+"""A CT series from DICOM files: chosen among those of a folder, zip archive or DICOMDIR, stacked by position, in HU.
 
-Slices are sorted by their position along the slice normal, never by file name. Work is slice by slice, so a tilted
-gantry, missing slices and uneven distances are accepted; what a regular grid cannot say about them is logged.
+`dicom_series` says what there is, `dicom_stack` in which order and on which grid, `dicom_pixels` what the pixels mean. Work is slice by
+slice, so a tilted gantry, missing slices and uneven distances are accepted; what a regular grid cannot say about them is logged.
 """
+
+from __future__ import annotations
 
 import logging
 import os
-from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
 import SimpleITK
 
-from ..errors import InputError, plain_text
-from .dicom_header import is_dicom_file
-from .image_file import image_to_volume, quiet_simple_itk, refuse_name
+from ..errors import InputError
+from .dicom_files import DIRECTORY_NAME, is_directory_file, is_zip
+from .dicom_header import UnreadableError, read_header
+from .dicom_pixels import read_hu
+from .dicom_series import DicomSeries, ct_frames, list_series, reason_not_ct, reason_unusable, series_of
+from .dicom_stack import DicomImage, Stack, stack_images
 from .volume import CTVolume
 
 logger = logging.getLogger(__name__)
-
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-LATERAL_TOLERANCE_PIXELS = 0.1  # a stack that leans less than this from first to last slice has no gantry tilt
-DISTANCE_TOLERANCE = 0.02  # relative difference of slice distances that is still rounding
-SAME_POSITION_MM = 1e-3
-
-
-@dataclass(frozen=True)
-class DicomSlice:
-    """What sorting and choosing need of one file. position_mm (x, y, z) LPS; direction (3, 3) as in CTVolume."""
-
-    path: str
-    series_uid: str
-    instance_uid: str
-    description: str
-    modality: str
-    is_tomographic: bool
-    size: tuple[int, int, int]
-    position_mm: numpy.ndarray | None
-    direction: numpy.ndarray
-    pixel_spacing_mm: tuple[float, float]
-    thickness_mm: float | None
 
 
 def open_dicom(path: str | Path) -> SimpleITK.ImageFileReader:
@@ -65,181 +46,112 @@ def tag_number(reader: SimpleITK.ImageFileReader, key: str) -> float | None:
         return None
 
 
-def read_dicom(path: Path) -> CTVolume:
-    """The CT series of a folder, or the slice (or slices of a multi-frame object) of one file."""
-    with quiet_simple_itk():
-        if not path.is_dir():
-            try:
-                slices = [_slice_of(open_dicom(path), path)]
-            except RuntimeError:
-                raise InputError(f"{path} cannot be read as DICOM: the file is damaged or holds no image.") from None
-        else:
-            slices = _choose_series(path, _slices_in(path))
-        if slices[0].modality != "CT":
-            logger.warning("%s has modality %s, not CT: are its values HU?", path, slices[0].modality or "?")
-        if len(slices) == 1 and slices[0].size[2] > 1:
-            return image_to_volume(_read_image(slices[0]))
-        slices = _sort_by_position(path, slices)
-        spacing_mm, direction = _stack_geometry(path, slices)
-        voxels = numpy.concatenate([_read_voxels(item) for item in slices])
-    position_mm = slices[0].position_mm if slices[0].position_mm is not None else numpy.zeros(3)
-    files = tuple(item.path for item in slices)
-    return CTVolume(voxels, spacing_mm, tuple(position_mm), direction, dicom_files=files)
+def read_dicom(path: Path, series_uid: str | None = None) -> CTVolume:
+    """The CT series of a folder, zip archive or DICOMDIR, or of one file (a slice, or all frames of a multi-frame object).
 
-
-def _slice_of(reader: SimpleITK.ImageFileReader, path: Path) -> DicomSlice:
-    size = (*reader.GetSize(), 1)[:3]
-    dimensions = reader.GetDimension()
-    direction = numpy.eye(3)
-    direction[:dimensions, :dimensions] = numpy.array(reader.GetDirection()).reshape(dimensions, dimensions)
-    modality = plain_text(tag(reader, "0008|0060"))
-    localizer = "LOCALIZER" in tag(reader, "0008|0008").upper()
-    screenshot = tag(reader, "0008|0016").startswith(SECONDARY_CAPTURE)
-    return DicomSlice(
-        path=os.fspath(path),
-        series_uid=tag(reader, "0020|000e"),
-        instance_uid=tag(reader, "0008|0018"),
-        description=plain_text(tag(reader, "0008|103e")),
-        modality=modality,
-        is_tomographic=modality == "CT" and not localizer and not screenshot,
-        size=size,
-        position_mm=numpy.array((*reader.GetOrigin(), 0.0)[:3]) if reader.HasMetaDataKey("0020|0032") else None,
-        direction=direction,
-        pixel_spacing_mm=reader.GetSpacing()[:2],
-        thickness_mm=tag_number(reader, "0018|0088") or tag_number(reader, "0018|0050"),
-    )
-
-
-def _slices_in(folder: Path) -> list[DicomSlice]:
-    """Every image in the folder itself; subfolders are not searched."""
-    slices, unreadable = [], []
-    try:
-        files = sorted(item for item in folder.iterdir() if item.is_file() and item.name.upper() != "DICOMDIR")
-    except PermissionError:
-        raise InputError(f"{folder} cannot be read: permission denied.") from None
-    for path in files:
-        if not is_dicom_file(path):
-            continue
-        try:
-            refuse_name(path)
-            slices.append(_slice_of(open_dicom(path), path))
-        except (RuntimeError, InputError):
-            unreadable.append(path.name)
-    if unreadable:
-        logger.warning("%s: left out, as no image could be read in them: %s.", folder, ", ".join(unreadable))
-    if not slices:
-        raise InputError(f"{folder} holds no DICOM images (subfolders are not searched); give the series' own folder.")
-    return slices
-
-
-def _choose_series(folder: Path, slices: list[DicomSlice]) -> list[DicomSlice]:
-    """The one CT series. Localizers, dose reports and other modalities beside it are left out and logged.
-
-    Two CT series are refused: which of two reconstructions is to be corrected is not for a program to guess. Of a
-    series whose images differ in size or orientation the largest part is taken, and the rest is logged.
+    series_uid: which series, where there are several. Raises InputError for none, for several without a choice, and for what `read_series`
+    refuses.
     """
-    series = defaultdict(list)
-    for item in slices:
-        series[item.series_uid].append(item)
-    tomographic = {uid: [item for item in items if item.is_tomographic] for uid, items in series.items()}
-    candidates = {uid: items for uid, items in tomographic.items() if items}
-    if not candidates and len(series) == 1:
-        candidates = dict(series)
-    names = "; ".join(_describe(items) for items in series.values())
-    if len(candidates) != 1:
-        kind = f"{len(candidates)} CT series" if candidates else "no CT series"
-        raise InputError(f"{folder} holds {kind} ({names}); give a folder that holds the files of one CT series only.")
-    (chosen,) = candidates.values()
-    if len(series) > 1:
-        logger.warning("%s holds several series (%s): %s is read.", folder, names, _describe(chosen))
-    parts = defaultdict(list)
-    for item in chosen:
-        parts[(item.size, tuple(numpy.round(item.direction, 2).ravel() + 0.0))].append(item)
-    largest = max(parts.values(), key=len)
-    if len(largest) < len(chosen):
-        logger.warning(
-            "%s: %d of %d images differ in size or orientation from the others and are left out.",
-            folder, len(chosen) - len(largest), len(chosen),
-        )  # fmt: skip
-    if len(largest) > 1 and largest[0].size[2] > 1:
-        raise InputError(f"{folder} holds {len(largest)} multi-frame files; give one of them instead of the folder.")
-    return largest
+    return read_series(_choose(path, _series_in(path), series_uid), path)
 
 
-def _describe(items: list[DicomSlice]) -> str:
-    first = items[0]
-    images = "1 image" if len(items) == 1 else f"{len(items)} images"
-    return f'{first.modality or "no modality"} "{first.description}", {images}, first file {Path(first.path).name}'
+def read_series(series: DicomSeries, path: str | os.PathLike = "") -> CTVolume:
+    """The volume of one series of `list_series`. path: what messages call it; without one, the folder of its first file.
+
+    Raises InputError, with what to do, for a series that is no stack of slices in HU: images of different kinds, two images at one place,
+    positions beside a line, no pixel spacing, and others.
+    """
+    path = Path(path) if os.fspath(path) else Path(series.files[0]).parent
+    stack = stack_images(path, _images(path, series))
+    _check_rescale(path, stack)
+    files = tuple(image.header.path for image in stack.images)
+    is_plain = not any(image.header.is_multi_frame for image in stack.images)
+    return CTVolume(_voxels(stack), stack.spacing_mm, stack.origin_mm, stack.direction, dicom_files=files if is_plain else ())
 
 
-def _sort_by_position(path: Path, slices: list[DicomSlice]) -> list[DicomSlice]:
-    """Ascending along the slice normal; copies of an image are dropped, two images at one position refused."""
-    if len(slices) == 1:
-        return slices
-    if any(item.position_mm is None for item in slices):
-        raise InputError(f"{path} holds slices without Image Position (Patient), so they cannot be put in order.")
-    normal = slices[0].direction[:, 2]
-    ordered = sorted(slices, key=lambda item: float(item.position_mm @ normal))
-    kept = ordered[:1]
-    for item in ordered[1:]:
-        if (item.position_mm - kept[-1].position_mm) @ normal > SAME_POSITION_MM:
-            kept.append(item)
-        elif item.instance_uid == kept[-1].instance_uid:
-            logger.warning("%s is a copy of %s and is left out.", item.path, kept[-1].path)
-        else:
-            raise InputError(
-                f"{path} holds two images at one position ({Path(kept[-1].path).name} and {Path(item.path).name}), "
-                "as a scan of several phases does; give a folder that holds one phase."
-            )
-    return kept
+def _series_in(path: Path) -> list[DicomSeries]:
+    """The series of the folder itself; where it has none, those that its DICOMDIR lists, or those of the folders below."""
+    if not path.is_dir():
+        if is_zip(path) or is_directory_file(path):
+            return list_series(path)
+        try:
+            return [series_of([read_header(path)])]
+        except UnreadableError as error:
+            raise InputError(f"{path} cannot be read as DICOM: {error}.") from None
+    found = list_series(path, subfolders=False)
+    if not found:
+        directories = [item for item in path.iterdir() if item.name.upper() == DIRECTORY_NAME and item.is_file()]
+        found = list_series(directories[0]) if directories else []
+    return found or list_series(path)
 
 
-def _stack_geometry(path: Path, slices: list[DicomSlice]) -> tuple[tuple[float, float, float], numpy.ndarray]:
-    """Spacing (slices, rows, columns) and direction; the slice axis leans where the gantry was tilted."""
-    first = slices[0]
-    column_mm, row_mm = first.pixel_spacing_mm
-    direction = first.direction.copy()
-    if len(slices) == 1:
-        if not first.thickness_mm or first.thickness_mm <= 0:
-            logger.warning("%s states no slice thickness: 1 mm is assumed.", path)
-        return (abs(first.thickness_mm or 0.0) or 1.0, row_mm, column_mm), direction
-    positions_mm = numpy.array([item.position_mm for item in slices])
-    stack_mm = positions_mm[-1] - positions_mm[0]
-    lateral_mm = stack_mm - (stack_mm @ direction[:, 2]) * direction[:, 2]
-    if numpy.linalg.norm(lateral_mm) > LATERAL_TOLERANCE_PIXELS * min(column_mm, row_mm):
-        direction[:, 2] = stack_mm / numpy.linalg.norm(stack_mm)
-        tilt_degrees = numpy.degrees(numpy.arccos(numpy.clip(first.direction[:, 2] @ direction[:, 2], -1, 1)))
-        logger.info("%s: tilted gantry, %.1f degrees; the slices stay as they are.", path, tilt_degrees)
-    distances_mm = numpy.diff(positions_mm @ first.direction[:, 2]) / (first.direction[:, 2] @ direction[:, 2])
-    distance_mm = float(numpy.median(distances_mm))
-    if numpy.ptp(distances_mm) <= DISTANCE_TOLERANCE * distance_mm:
-        distance_mm = float(distances_mm.mean())
+def _choose(path: Path, found: list[DicomSeries], series_uid: str | None) -> DicomSeries:
+    """The one CT series, or the one that was asked for. Which of two is to be corrected is not for a program to guess."""
+    if not found:
+        raise InputError(f"{path} holds no DICOM images that can be read; give the folder of a CT series.")
+    names = "; ".join(series.describe() for series in found)
+    if series_uid is not None:
+        chosen = [series for series in found if series.uid == series_uid]
+        if len(chosen) != 1:
+            number = "no" if not chosen else f"{len(chosen)}"
+            raise InputError(f"{path} holds {number} series with the UID {series_uid} ({names}); give the UID of one of them.")
     else:
+        chosen = [series for series in found if series.reason_not_ct is None]
+        if not chosen and len(found) == 1:
+            chosen = found
+        if len(chosen) != 1:
+            kind, what = (f"{len(chosen)} CT series", "--series UID (series_uid=UID)") if chosen else ("no CT series", "the folder of one")
+            raise InputError(f"{path} holds {kind} ({names}); give {what}.")
+        if len(found) > 1:
+            logger.warning("%s holds several series (%s): %s is read.", path, names, chosen[0].describe())
+    return chosen[0]
+
+
+def _images(path: Path, series: DicomSeries) -> list[DicomImage]:
+    """The frames that are slices; what else is in the series is named. A sole series of another modality is warned about."""
+    headers = [header for header in series.headers if reason_not_ct(header) is None]
+    if not headers:
+        headers = [header for header in series.headers if reason_unusable(header) is None]
+        if not headers:
+            raise InputError(f"{path} holds no CT ({series.describe()}); give a CT series.")
+        logger.warning("%s has modality %s, not CT: are its values HU?", path, series.modality or "?")
+    images = [DicomImage(header, frame) for header in headers for frame in ct_frames(header)]
+    left_out = sum(len(header.frames) for header in series.headers) - len(images)
+    if left_out:
+        others = {reason_not_ct(header) for header in series.headers if header not in headers} - {None}
+        reason = f" ({'; '.join(sorted(others))})" if others else " (scouts, or maps of other values)"
+        logger.warning("%s: %d of %d images are left out%s.", path, left_out, left_out + len(images), reason)
+    return images
+
+
+def _check_rescale(path: Path, stack: Stack) -> None:
+    """Refuse values that cannot be turned into HU, and say it where the file does not call them so."""
+    for image in stack.images:
+        if image.header.has_lookup_table:
+            raise InputError(f"{path}: {image.name} gives its values by a lookup table, which is not read; export it with rescale slope.")
+        if image.frame.slope == 0:
+            raise InputError(f"{path}: {image.name} has the rescale slope 0, so all its values are lost; load it again.")
+    without = sum(image.frame.slope is None or image.frame.intercept is None for image in stack.images)
+    if without:
         logger.warning(
-            "%s: slices are missing or unevenly spaced (%.4g to %.4g mm apart). Each slice is corrected as it is; "
-            "%.4g mm is taken as their distance, and only a DICOM output keeps every position.",
-            path, distances_mm.min(), distances_mm.max(), distance_mm,
-        )  # fmt: skip
-    return (distance_mm, row_mm, column_mm), direction
+            "%s states no rescale slope and intercept in %d of %d images: its values are taken as HU.", path, without, len(stack.images)
+        )
+    if any(image.frame.rescale_type == "US" for image in stack.images):
+        logger.warning("%s says that the unit of its values is unspecified (Rescale Type US): they are taken as HU.", path)
 
 
-def _read_image(item: DicomSlice) -> SimpleITK.Image:
-    try:
-        image = open_dicom(item.path).Execute()
-    except RuntimeError:
-        raise InputError(f"{item.path} cannot be read as DICOM: the file is damaged or holds no image.") from None
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(f"{item.path} holds a color image, not Hounsfield units.")
-    return image
-
-
-def _read_voxels(item: DicomSlice) -> numpy.ndarray:
-    """(1, rows, columns) HU: int16 where that holds the values exactly, else float32 or what GDCM gave."""
-    voxels = SimpleITK.GetArrayFromImage(_read_image(item)).reshape(1, item.size[1], item.size[0])
-    for data_type in (numpy.int16, numpy.float32):
-        if data_type is numpy.int16 and (voxels.min() < -32768 or voxels.max() > 32767):
-            continue
-        narrow = voxels.astype(data_type)
-        if numpy.array_equal(narrow, voxels):
-            return narrow
-    return voxels
+def _voxels(stack: Stack) -> numpy.ndarray:
+    """(slices, rows, columns) HU, in the narrowest type that holds every slice exactly; each file is read once."""
+    places: dict[str, list[int]] = {}
+    for index, image in enumerate(stack.images):
+        places.setdefault(image.header.path, []).append(index)
+    header = stack.images[0].header
+    voxels_hu = numpy.zeros((len(stack.images), header.rows, header.columns), numpy.int16)
+    for indices in places.values():
+        frames = [stack.images[index].frame for index in indices]
+        for index, plane_hu in zip(indices, read_hu(stack.images[indices[0]].header, frames), strict=True):
+            common = numpy.result_type(voxels_hu, plane_hu)
+            if common != voxels_hu.dtype:
+                voxels_hu = voxels_hu.astype(common)
+            voxels_hu[index] = plane_hu
+    return voxels_hu

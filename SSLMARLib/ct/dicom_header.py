@@ -28,7 +28,7 @@ VALUE_REPRESENTATIONS = frozenset(
 )
 LONG_REPRESENTATIONS = (b"OB", b"OW", b"OF", b"OD", b"UN")
 UNDEFINED_LENGTH = 0xFFFFFFFF
-PIXEL_TAGS = ((0x7FE0, 0x0008), (0x7FE0, 0x0009), (0x7FE0, 0x0010))
+PIXEL_DATA = (0x7FE0, 0x0010)
 KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SpecificCharacterSet"),
     *("SeriesDescription", "Modality", "ImageType", "InstanceNumber", "AcquisitionNumber", "TemporalPositionIdentifier"),
@@ -189,7 +189,7 @@ def _pixel_place(file: BinaryIO, syntax: str) -> tuple[int | None, int | None]:
     order = ">" if syntax == pydicom.uid.ExplicitVRBigEndian else "<"
     start = file.tell()
     element = file.read(12)
-    if len(element) < 12 or struct.unpack(order + "HH", element[:4]) not in PIXEL_TAGS:
+    if len(element) < 12 or struct.unpack(order + "HH", element[:4]) != PIXEL_DATA:
         return None, None
     if element[4:6] in LONG_REPRESENTATIONS:
         length, offset = struct.unpack(order + "I", element[8:12])[0], start + 12

@@ -83,11 +83,12 @@ def list_series(path: str | os.PathLike, subfolders: bool = True) -> list[DicomS
         logger.warning("%s: left out, as no image could be read in them: %s%s.", path, "; ".join(unreadable[:NAMES_LISTED]), more)
     groups = defaultdict(list)
     for header in headers:
-        groups[(header.study_uid, header.series_uid)].append(header)
-    return [_series_of(group) for group in groups.values()]
+        groups[header.series_uid or ("no series UID", header.study_uid)].append(header)
+    return [series_of(group) for group in groups.values()]
 
 
-def _series_of(headers: list[DicomHeader]) -> DicomSeries:
+def series_of(headers: list[DicomHeader]) -> DicomSeries:
+    """What the files of one series are, as `list_series` says it."""
     reasons = [reason_not_ct(header) for header in headers]
     slices = [header for header, reason in zip(headers, reasons, strict=True) if reason is None]
     first = slices[0] if slices else headers[0]

@@ -19,6 +19,7 @@ import numpy
 from ..atomic_files import replace_folder, unfinished_beside
 from ..errors import InputError
 from .dicom import read_dicom
+from .dicom_files import is_zip
 from .dicom_header import is_dicom_file
 from .dicom_writing import CORRECTED, SeriesKind, write_dicom_folder
 from .image_file import FORMATS, known_suffix, read_image_file, refuse_name, refuse_not_finite, refuse_unreadable, write_image_file
@@ -28,15 +29,16 @@ logger = logging.getLogger(__name__)
 
 DETACHED_HEADER_SUFFIXES = (".mhd", ".nhdr")
 DETACHED_DATA_SUFFIXES = (".raw", ".zraw", ".raw.gz")
-READABLE = f"{', '.join(FORMATS)} or a folder of DICOM slices"
+READABLE = f"{', '.join(FORMATS)} or a folder of DICOM slices (or a zip archive or DICOMDIR of them)"
 
 
-def read_volume(path: str | os.PathLike) -> CTVolume:
-    """Read a CT volume: NRRD, NIfTI, MetaImage, a folder of DICOM slices, or one DICOM file.
+def read_volume(path: str | os.PathLike, series_uid: str | None = None) -> CTVolume:
+    """Read a CT volume: NRRD, NIfTI, MetaImage, a folder, zip archive or DICOMDIR of DICOM slices, or one DICOM file.
 
-    Raises InputError for a file that is missing, damaged, of unknown type, 4D, color, or has NaN or infinite voxels.
+    series_uid: which DICOM series to read, where there are several (`dicom_series.list_series` lists them). Raises InputError for a file
+    that is missing, damaged, of unknown type, 4D, color, or has NaN or infinite voxels, and for DICOM that `dicom.read_series` refuses.
     """
-    return _read(Path(path))
+    return _read(Path(path), series_uid)
 
 
 def read_mask(path: str | os.PathLike, like: CTVolume) -> numpy.ndarray:
@@ -164,14 +166,16 @@ def _temporary_folder_beside(path: Path) -> Iterator[Path]:
         raise _writing_failed(path, error) from None
 
 
-def _read(path: Path) -> CTVolume:
+def _read(path: Path, series_uid: str | None = None) -> CTVolume:
     refuse_name(path)
     if not path.is_dir():
         refuse_unreadable(path)
     if not path.is_dir() and known_suffix(path):
+        if series_uid is not None:
+            raise InputError(f"{path} is no DICOM, so it holds no series to choose from; leave out --series (series_uid).")
         volume = read_image_file(path)
     elif _is_dicom(path):
-        volume = read_dicom(path)
+        volume = read_dicom(path, series_uid)
     else:
         raise InputError(f"{path} is of no known type; give {READABLE}.")
     if volume.voxels_hu.dtype.kind == "f":
@@ -181,7 +185,7 @@ def _read(path: Path) -> CTVolume:
 
 
 def _is_dicom(path: Path) -> bool:
-    return path.is_dir() or (known_suffix(path) is None and is_dicom_file(path))
+    return path.is_dir() or (known_suffix(path) is None and (is_dicom_file(path) or is_zip(path)))
 
 
 def _real(path: Path) -> str:

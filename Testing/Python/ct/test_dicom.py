@@ -93,7 +93,8 @@ def test_a_localizer_and_a_report_beside_the_series_do_not_matter(tmp_path, make
     (tmp_path / "scan" / "notes.txt").write_text("not DICOM")
     (tmp_path / "scan" / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
     numpy.testing.assert_array_equal(read_volume(tmp_path / "scan").voxels_hu, expected)
-    assert 'CT "Head native", 5 images, first file IM003 is read' in " ".join(caplog.text.split())
+    uid = pydicom.dcmread(tmp_path / "scan" / "IM003").SeriesInstanceUID
+    assert f': CT "Head native", 5 images, first file IM003, UID {uid} is read' in " ".join(caplog.text.split())
 
 
 def test_images_of_another_orientation_in_the_series_are_left_out(tmp_path, make_dicom_series, caplog):
@@ -104,7 +105,7 @@ def test_images_of_another_orientation_in_the_series_are_left_out(tmp_path, make
     data.SeriesInstanceUID = uid
     data.save_as(tmp_path / "scan" / "A")
     numpy.testing.assert_array_equal(read_volume(tmp_path / "scan").voxels_hu, expected)
-    assert "1 of 6 images differ" in caplog.text
+    assert "1 of 6 images differ in frame of reference from the others and are left out: A." in caplog.text
 
 
 def test_copies_are_dropped_and_phases_refused(tmp_path, make_dicom_series, caplog):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+from pathlib import Path
 
+import numpy
 import pydicom
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from SSLMARLib.cli import main
 from SSLMARLib.ct.dicom_header import is_dicom_file
 from SSLMARLib.ct.dicom_series import list_series
+from SSLMARLib.ct.reading_writing import read_volume, refuse_output, write_volume
 from SSLMARLib.errors import InputError
 
 
@@ -180,3 +184,41 @@ def test_text_of_headers_commands_no_terminal(tmp_path, make_dicom_series):
     make_dicom_series(tmp_path / "scan", description="\x1b[31mred", modality="C\x1bT")
     (series,) = list_series(tmp_path / "scan")
     assert "\x1b" not in series.describe() and "red" in series.description
+
+
+def test_one_of_several_series_is_chosen_by_its_uid(tmp_path, make_dicom_series, caplog):
+    soft = make_dicom_series(tmp_path / "scan", description="Head soft")
+    bone = make_dicom_series(tmp_path / "scan", slices=3, description="Head bone", prefix="B")
+    make_dicom_series(tmp_path / "scan", slices=2, description="Topogram", image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"), prefix="A")
+    uids = {series.description: series.uid for series in list_series(tmp_path / "scan")}
+    with pytest.raises(InputError, match="2 CT series .*--series UID") as raised:
+        read_volume(tmp_path / "scan")
+    assert all(uid in str(raised.value) for uid in uids.values())
+    numpy.testing.assert_array_equal(read_volume(tmp_path / "scan", uids["Head bone"]).voxels_hu, bone)
+    numpy.testing.assert_array_equal(read_volume(tmp_path / "scan", uids["Head soft"]).voxels_hu, soft)
+    with pytest.raises(InputError, match="no series with the UID 1.2.3"):
+        read_volume(tmp_path / "scan", "1.2.3")
+    with pytest.raises(InputError, match="holds no CT .*scout"):
+        read_volume(tmp_path / "scan", uids["Topogram"])
+    metal = ["--threshold-hu", "1000", "--peak-hu", "0", "--smallest-component-mm3", "0"]
+    assert main(["segment", str(tmp_path / "scan"), str(tmp_path / "mask.nrrd"), "--series", uids["Head bone"], *metal]) == 0
+    assert read_volume(tmp_path / "mask.nrrd").shape[0] == 3
+    with pytest.raises(InputError, match="is no DICOM"):
+        read_volume(tmp_path / "mask.nrrd", uids["Head bone"])
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "DICOMDIR", "folder with a DICOMDIR"])
+def test_a_series_is_read_from_whatever_brings_it(tmp_path, make_dicom_series, kind):
+    (tmp_path / "disk").mkdir()
+    expected = make_dicom_series(tmp_path / "disk" / "CT")
+    path = tmp_path / "disk"
+    if kind == "zip":
+        path = Path(shutil.make_archive(str(tmp_path / "study"), "zip", tmp_path / "disk"))
+    elif kind != "folder":
+        directory(path, [["CT", item.name] for item in (path / "CT").iterdir()])
+        path = path if kind.startswith("folder") else path / "DICOMDIR"
+    volume = read_volume(path)
+    numpy.testing.assert_array_equal(volume.voxels_hu, expected)
+    refuse_output(tmp_path / "out", path, overwrite=False)
+    write_volume(volume.with_voxels(volume.voxels_hu + 1), tmp_path / "out")
+    numpy.testing.assert_array_equal(read_volume(tmp_path / "out").voxels_hu, expected + 1)
