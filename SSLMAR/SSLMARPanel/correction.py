@@ -1,4 +1,4 @@
-"""The section Correction: method, device, what becomes of the metal, strength."""
+"""The section Correction and most of Advanced: method, weights, device, what becomes of the metal; and the strength of a result."""
 
 import slicer
 from slicer.i18n import tr as _
@@ -40,7 +40,7 @@ class CorrectionSection(Section):
             self._materials.add(name, title, toolTip.format(hu=valueHu))
 
     def update(self):
-        self.ui.correctionCollapsibleButton.enabled = not self.panel.isRunning
+        self.ui.correctionCollapsibleButton.enabled = self.ui.advancedCollapsibleButton.enabled = not self.panel.isRunning
         parameters = self.parameters
         if parameters is None:
             self.release()

@@ -3,6 +3,7 @@
 import re
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from .jobs import inputOf
@@ -10,7 +11,7 @@ from .section import NOTICE_SIGN, DelayedCall, Section
 
 REPORT_DELAY_MS = 400
 SWIPE_DELAY_MS = 20
-VALUE_COLUMN, WIDEST_VALUE_PIXELS = 1, 170  # a long note must not push the units out of sight
+VALUE_COLUMN, WIDEST_VALUE_PIXELS = 1, 120  # in a dock of its usual width the units stay in sight
 
 
 class ResultSection(Section):
@@ -43,6 +44,7 @@ class ResultSection(Section):
     def update(self):
         corrected = self.parameters.correctedVolume if self.parameters is not None else None
         inputVolume = inputOf(corrected)
+        self.followWith(self._onVoxelsChanged, (corrected, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent))
         if corrected is not self._corrected:
             self.endComparison()
             self._corrected = corrected
@@ -66,6 +68,7 @@ class ResultSection(Section):
 
     def release(self):
         super().release()
+        self.followWith(self._onVoxelsChanged)
         self._delayedReport.cancel()
         self._delayedSwipe.cancel()
 
@@ -122,6 +125,10 @@ class ResultSection(Section):
         if self.comparison == "swipe" and inputVolume is not None:
             slicer_logic.showSwipe(inputVolume, corrected, self.ui.swipeSliderWidget.value / 100.0)
 
+    def _onVoxelsChanged(self, caller, event):
+        """Another frame of a sequence is shown, or another strength."""
+        self.strengthChanged()
+
     def strengthChanged(self):
         """The chosen result has other voxels: what is said and shown about it follows."""
         if self._corrected is not None:
@@ -130,11 +137,14 @@ class ResultSection(Section):
     def showReport(self):
         """Make or refresh the table node of the chosen result and show it."""
         from SSLMARLib import slicer_logic
+        from SSLMARLib.errors import NoMetalError
 
         if self._corrected is None or self._corrected.GetScene() is None:
             return
         try:
             self._showTable(slicer_logic.reportTable(self._corrected), slicer_logic.strongerStreaks(self._corrected))
+        except NoMetalError as error:  # of a frame
+            self._showTable(None, str(error))
         except Exception as error:
             self._showTable(None)
             self.panel.showError(error)
@@ -159,6 +169,7 @@ class ResultSection(Section):
         view.setMRMLTableNode(table)
         view.visible = table is not None
         if table is not None:
+            view.verticalHeader().visible = False
             view.horizontalHeader().stretchLastSection = False
             view.resizeColumnsToContents()
             view.setColumnWidth(VALUE_COLUMN, min(view.columnWidth(VALUE_COLUMN), WIDEST_VALUE_PIXELS))

@@ -145,19 +145,19 @@ class RunSection(Section):
         parameters = self.parameters
         shown = volumeOf(corrected)
         strengthPercent = parameters.strengthPercent if parameters is not None else 100.0
-        if shown is corrected and strengthPercent != 100.0:
+        if shown is not None and strengthPercent != 100.0:
             from SSLMARLib import slicer_logic
 
-            slicer_logic.setStrength(corrected, strengthPercent / 100.0)
-        if parameters is not None and shown is corrected:
-            parameters.correctedVolume = corrected
+            slicer_logic.setStrength(shown, strengthPercent / 100.0)
+        if parameters is not None and shown is not None:
+            parameters.correctedVolume = shown
         if shown is not None:
             self._putPreviewAway(correction.inputVolume)
             slicer.util.setSliceViewerLayers(background=shown)
         if shown is corrected:
             self.panel.showStatus(resultText(corrected, result))
         else:
-            self.panel.showStatus(sequenceText(corrected, result, strengthPercent))
+            self.panel.showStatus(sequenceText(corrected, result))
         self.ui.resultCollapsibleButton.collapsed = False
 
     def _putPreviewAway(self, inputVolume):
@@ -207,12 +207,10 @@ def resultText(corrected, result):
     return " ".join([text, *report.warnings])
 
 
-def sequenceText(corrected, results, strengthPercent):
+def sequenceText(corrected, results):
     """Say what was done to the frames of a sequence; a frame without metal has no result."""
     reports = [result.report for result in results if result is not None]
     text = _("Done: {name}. {corrected} of {frames} frames corrected, {seconds:.1f} s.").format(
         name=corrected.GetName(), corrected=len(reports), frames=len(results), seconds=sum(report.seconds for report in reports)
     )
-    if strengthPercent != 100.0:
-        text += _(" The frames have the full correction: the strength is that of single volumes.")
     return " ".join([text, *dict.fromkeys(warning for report in reports for warning in report.warnings)])

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..ct.scale import WATER_ATTENUATION_PER_CM
 from .adversarial import PatchDiscriminator
+from .cganmar import possible_tissue
 
 
 class Disentangled(NamedTuple):
@@ -96,8 +97,8 @@ class ADNNetwork(nn.Module):
     """channels: of the finest resolution, 64 as published. residual_blocks: of every encoder and decoder. discriminator_channels: of
     both discriminators of 34 x 34 pixels. Images divide by 4.
 
-    The networks see -1000 to 1000 HU as -1 to 1. Their change is added to the image, so that what is outside that window stays: an own
-    choice.
+    The networks see -1000 to 1000 HU as -1 to 1. Their change is added to the image, cut off at air and at 3000 HU, so that what is
+    denser than that window keeps its values: an own choice.
     """
 
     title = "ADN"
@@ -117,7 +118,7 @@ class ADNNetwork(nn.Module):
         """image: uncorrected, (slices, rows, columns) in 1/cm; the same without artifacts."""
         windowed = in_window(image)
         corrected = self.clean_decoder(self.content_of_affected(windowed)[-1])
-        return image + WATER_ATTENUATION_PER_CM * (corrected - windowed)[:, 0]
+        return possible_tissue(image) + WATER_ATTENUATION_PER_CM * (corrected - windowed)[:, 0]
 
     def disentangle(self, affected: torch.Tensor, clean: torch.Tensor) -> Disentangled:
         """Both (slices, 1, rows, columns) in the networks' unit, see `in_window`; they need not show the same anatomy."""

@@ -3,14 +3,15 @@
 import torch
 from torch import nn
 
-from ..ct.scale import HUNDRED_HU_PER_CM
+from ..ct.scale import HUNDRED_HU_PER_CM, WATER_ATTENUATION_PER_CM
 from .adversarial import PatchDiscriminator
 from .imgnet import scaled_image
 from .unet import UNet
 
 
 class CGANMARNetwork(nn.Module):
-    """X + G(X): a U-Net whose output is added to the uncorrected image (an own choice), so that untrained it changes nothing.
+    """X + G(X): a U-Net whose output is added to the uncorrected image, cut off at air and at 3000 HU, where no tissue is (an own
+    choice); untrained it does no more than that.
 
     channels: of the levels of the generator. stem, residual: see `UNet`. discriminator_channels: of the discriminator of 70 x 70
     pixels, which sees both the uncorrected image and the one to be judged.
@@ -18,14 +19,21 @@ class CGANMARNetwork(nn.Module):
 
     title = "cGANMAR"
 
-    def __init__(self, channels=(32, 64, 96, 128, 160), stem: int = 2, residual: bool = True, discriminator_channels: int = 16):
+    def __init__(self, channels=(32, 48, 64, 96, 128), stem: int = 2, residual: bool = True, discriminator_channels: int = 16):
         super().__init__()
         self.options = {
             "channels": list(channels), "stem": stem, "residual": residual, "discriminator_channels": discriminator_channels,
         }  # fmt: skip
-        self.generator = UNet(1, list(channels), stem=stem, residual=residual)
+        self.generator = UNet(2, list(channels), stem=stem, residual=residual)
         self.discriminator = PatchDiscriminator(2, discriminator_channels, downsamplings=3)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """image: uncorrected, (slices, rows, columns) in 1/cm; the same without artifacts."""
-        return image + HUNDRED_HU_PER_CM * self.generator(scaled_image(image)[:, None])
+        possible = possible_tissue(image)
+        inputs = torch.stack([scaled_image(image), possible / WATER_ATTENUATION_PER_CM], dim=1)
+        return possible + HUNDRED_HU_PER_CM * self.generator(inputs)
+
+
+def possible_tissue(image: torch.Tensor) -> torch.Tensor:
+    """An image in 1/cm, any shape, cut off at air and at 3000 HU: streaks reach beyond, tissue does not."""
+    return image.clamp(0.0, 4 * WATER_ATTENUATION_PER_CM)

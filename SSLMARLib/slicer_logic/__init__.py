@@ -18,7 +18,7 @@ from ..methods import DEFAULT_METHOD
 from .comparison import compareSideBySide, comparisonShown, endComparison, showDifference, showSwipe
 from .correction import Correction, methodTitle, previewOf
 from .description import VolumeDescription, describeVolume
-from .nodes import isMadeHere
+from .nodes import isMadeHere, sequenceOf
 from .preparation import prepareCorrection, process
 from .report import reportTable, strongerStreaks, writeReport
 from .segmentations import (
@@ -30,7 +30,7 @@ from .segmentations import (
     metalWasEdited,
     segmentMetal,
 )
-from .sequences import prepareSequenceCorrection, processSequence, sequenceOf
+from .sequences import prepareSequenceCorrection, processSequence
 from .strength import canChangeStrength, setStrength, strengthOf
 from .volumes import MetalCount, checkInputVolume, countMetal
 

@@ -113,7 +113,7 @@ class Correction(Computable):
             self._describe(corrected, result)
             placeBeside(self.inputVolume, corrected)
             describeForExport(self.inputVolume, corrected, methodTitle(self.job.method))
-            strength.remember(corrected, self.inputVolume, result)
+            strength.remember(corrected, result)
         return corrected
 
     def addPreviewToScene(self, result: ComputedCorrection):
@@ -167,8 +167,8 @@ class Correction(Computable):
             return ijkToRas(self.inputVolume), self.inputVolume.GetTransformNodeID()
         return self.ijkToRas, self.transformId
 
-    def _describe(self, corrected, result) -> None:
-        """Store where the volume comes from: node attributes and references, saved with the scene."""
+    def attributes(self, result: ComputedCorrection) -> dict:
+        """What is stored in the result, by the name after "SSLMAR."."""
         attributes = {
             "Version": __version__,
             "Method": result.report.method,
@@ -182,12 +182,17 @@ class Correction(Computable):
             attributes["".join(word.capitalize() for word in name.split("_"))] = value
         if self.job.metalHu is not None:
             attributes["MetalHu"] = f"{self.job.metalHu:g}"
-        corrected.SetNodeReferenceID(INPUT_ROLE, self.inputVolume.GetID())
         if self.metalSegmentation is not None:
             attributes["MetalSegmentation"] = self.metalSegmentation.GetName()
             attributes["MetalSegments"] = json.dumps(self.segmentNames)
+        return attributes
+
+    def _describe(self, corrected, result) -> None:
+        """Store where the volume comes from: node attributes and references, saved with the scene."""
+        corrected.SetNodeReferenceID(INPUT_ROLE, self.inputVolume.GetID())
+        if self.metalSegmentation is not None:
             corrected.SetNodeReferenceID(f"{ATTRIBUTE_PREFIX}MetalSegmentation", self.metalSegmentation.GetID())
-        for name, value in attributes.items():
+        for name, value in self.attributes(result).items():
             corrected.SetAttribute(ATTRIBUTE_PREFIX + name, str(value))
 
 

@@ -137,7 +137,7 @@ class FrameJob:
     count: int
 
     def compute(self, progress: Progress | None = None, isCancelled: IsCancelled | None = None) -> ComputedCorrection | NoMetalError:
-        """As `Job.computeVoxels`; for a frame without metal the error that says so is returned."""
+        """As `Job.compute`; for a frame without metal the error that says so is returned."""
         if isCancelled is not None and isCancelled():
             raise Cancelled("The correction was cancelled; no sequence was made.")
 
@@ -145,7 +145,7 @@ class FrameJob:
             progress((self.index + fraction) / self.count, f"Frame {self.index + 1} of {self.count}: {message}")
 
         try:
-            computed = self.job.computeVoxels(progressOfAll if progress is not None else None, isCancelled)
+            computed = self.job.compute(progressOfAll if progress is not None else None, isCancelled)
         except NoMetalError as error:
             computed = error.with_traceback(None)  # that would keep the frame's voxels
         if progress is not None and self.index == self.count - 1:

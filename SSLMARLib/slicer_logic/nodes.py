@@ -79,6 +79,25 @@ def ijkToRas(volume):
     return matrix
 
 
+def browserOf(sequenceNode):
+    """Return the first sequence browser that shows a sequence node, or None."""
+    for browser in nodesOfClass(sequenceNode.GetScene(), "vtkMRMLSequenceBrowserNode"):
+        if browser.IsSynchronizedSequenceNodeID(sequenceNode.GetID(), True):
+            return browser
+    return None
+
+
+def sequenceOf(volume):
+    """Return the sequence node of which a volume node shows the current frame, or None."""
+    if volume is None or volume.GetScene() is None:
+        return None
+    for browser in nodesOfClass(volume.GetScene(), "vtkMRMLSequenceBrowserNode"):
+        sequence = browser.GetSequenceNode(volume)
+        if sequence is not None:
+            return sequence
+    return None
+
+
 def transformBetween(node, otherNode):
     """Return the vtkGeneralTransform from one node's own coordinates to another's; None where both have one parent transform."""
     source, target = node.GetParentTransformNode(), otherNode.GetParentTransformNode()

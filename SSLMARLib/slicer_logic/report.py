@@ -7,12 +7,12 @@ import json
 import vtk
 
 from ..atomic_files import write_text
-from ..errors import InputError
+from ..errors import InputError, NoMetalError
 from ..methods import is_weights
 from .correction import methodTitle
 from .i18n import _
-from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, arrayFromImage, newNode, placeBeside
-from .strength import canChangeStrength, regionsOf, strengthOf
+from .nodes import ATTRIBUTE_PREFIX, METHOD, arrayFromImage, newNode, placeBeside
+from .strength import canChangeStrength, regionsOf, shownFrame, strengthOf
 
 TABLE_ROLE = f"{ATTRIBUTE_PREFIX}ReportTable"
 MEASURES = f"{ATTRIBUTE_PREFIX}Measures"
@@ -119,6 +119,8 @@ def reportOf(correctedVolume) -> dict:
     :raises InputError: the node is not a result of this module.
     """
     text = correctedVolume.GetAttribute(f"{ATTRIBUTE_PREFIX}Report") if correctedVolume is not None else None
+    if text is None and correctedVolume is not None and correctedVolume.GetAttribute(METHOD) is not None:
+        raise NoMetalError(_("No metal was found in this frame, so it is as it was."))
     try:
         return json.loads(text)
     except (TypeError, ValueError) as error:
@@ -135,11 +137,12 @@ def currentMeasures(correctedVolume) -> dict:
             return {}
         from ..evaluation.volume_measures import measure_volume
 
-        inputVolume = correctedVolume.GetNodeReference(INPUT_ROLE)
-        before, after = (arrayFromImage(node.GetImageData()) for node in (inputVolume, correctedVolume))
+        pair = shownFrame(correctedVolume)
+        before, after = (arrayFromImage(node.GetImageData()) for node in pair)
         measures = measure_volume(before, after, regions, tuple(reversed(correctedVolume.GetSpacing())))
-        correctedVolume.SetAttribute(MEASURES, json.dumps(measures.to_dict()))
-        correctedVolume.SetAttribute(MEASURED_STRENGTH, f"{strength:.12g}")
+        for node in {pair[1], correctedVolume}:
+            node.SetAttribute(MEASURES, json.dumps(measures.to_dict()))
+            node.SetAttribute(MEASURED_STRENGTH, f"{strength:.12g}")
     return json.loads(correctedVolume.GetAttribute(MEASURES) or "{}")
 
 

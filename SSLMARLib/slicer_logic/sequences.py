@@ -12,11 +12,12 @@ from .._version import __version__
 from ..errors import InputError, NoMetalError
 from ..expected_time import remember_run
 from ..methods import DEFAULT_METHOD, get_method
+from . import strength
 from .correction import Computable, Correction, computeAndAdd, methodTitle
 from .dicom import describeForExport
 from .i18n import _
 from .job import FrameJob, IsCancelled, Progress
-from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, allNodesOrNone, copyDisplay, nodesOfClass, placeBeside, uniqueName
+from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, METHOD, allNodesOrNone, browserOf, copyDisplay, placeBeside, uniqueName
 from .preparation import prepareFrame
 
 
@@ -140,9 +141,10 @@ class SequenceCorrection(Computable):
             for index, (frame, result) in enumerate(zip(self.frames, results, strict=True)):
                 self._addFrame(corrected, self.sequenceNode.GetNthIndexValue(index), frame, result)
             corrected.SetAttribute(f"{ATTRIBUTE_PREFIX}Version", __version__)
-            corrected.SetAttribute(f"{ATTRIBUTE_PREFIX}Method", get_method(self.method).name)
+            corrected.SetAttribute(METHOD, get_method(self.method).name)
             corrected.SetAttribute(f"{ATTRIBUTE_PREFIX}FramesCorrected", str(sum(result is not None for result in results)))
             corrected.SetNodeReferenceID(INPUT_ROLE, self.sequenceNode.GetID())
+            strength.observe(scene)
             self._browse(scene, corrected)
         return corrected
 
@@ -151,13 +153,15 @@ class SequenceCorrection(Computable):
         node = slicer.vtkMRMLScalarVolumeNode()
         node.CopyContent(frame.inputVolume, False)  # shallow: the voxels are replaced, or stay those of the input
         node.SetName(frame.inputVolume.GetName())
-        node.SetAttribute(f"{ATTRIBUTE_PREFIX}Method", get_method(self.method).name)
+        attributes = {"Version": __version__, "Method": get_method(self.method).name}
         if result is not None:
             frame.fill(node, result)
-            node.SetAttribute(f"{ATTRIBUTE_PREFIX}Report", result.report.to_json())
-            if frame.job.metalHu is not None:
-                node.SetAttribute(f"{ATTRIBUTE_PREFIX}MetalHu", f"{frame.job.metalHu:g}")
+            attributes = frame.attributes(result)
+        for name, value in attributes.items():
+            node.SetAttribute(ATTRIBUTE_PREFIX + name, str(value))
         corrected.SetDataNodeAtValue(node, indexValue)  # a deep copy
+        if result is not None:
+            strength.remember(corrected.GetDataNodeAtValue(indexValue), result)
 
     def _browse(self, scene, corrected) -> None:
         """Show the new sequence with the input's, frame by frame; a browser is made where there is none."""
@@ -186,25 +190,6 @@ def checkSequence(sequenceNode) -> None:
         raise InputError(_("'{name}' is not in a scene: add it to the scene first.").format(name=name))
     if sequenceNode.GetNumberOfDataNodes() == 0:
         raise InputError(_("The sequence '{name}' has no frames: load a sequence of CT volumes.").format(name=name))
-
-
-def browserOf(sequenceNode):
-    """Return the first sequence browser that shows a sequence node, or None."""
-    for browser in nodesOfClass(sequenceNode.GetScene(), "vtkMRMLSequenceBrowserNode"):
-        if browser.IsSynchronizedSequenceNodeID(sequenceNode.GetID(), True):
-            return browser
-    return None
-
-
-def sequenceOf(volume):
-    """Return the sequence node of which a volume node shows the current frame, or None."""
-    if volume is None or volume.GetScene() is None:
-        return None
-    for browser in nodesOfClass(volume.GetScene(), "vtkMRMLSequenceBrowserNode"):
-        sequence = browser.GetSequenceNode(volume)
-        if sequence is not None:
-            return sequence
-    return None
 
 
 def _segmentationOfFrame(metalSegmentation, browser, indexValue: str):

@@ -1,5 +1,7 @@
 """The strength of a correction, changed afterwards: input + strength * (full result - input), at once and in place.
 
+Of a sequence all frames have one strength; the volume that shows its frames stands for it.
+
 Of a full result only the slices that changed stay in memory, for as long as the corrected node is in the scene. A scene that was
 saved with the full result (strength 1) can be blended after it is loaded again, any other strength cannot.
 """
@@ -14,7 +16,7 @@ import vtk
 from ..errors import InputError
 from .i18n import _
 from .job import changedSlices, checksumOf
-from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, METHOD, arrayFromImage
+from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, METHOD, arrayFromImage, browserOf, sequenceOf
 
 STRENGTH = f"{ATTRIBUTE_PREFIX}Strength"
 CHECKSUM = f"{ATTRIBUTE_PREFIX}InputChecksum"
@@ -44,8 +46,8 @@ _fullResults: dict[str, FullResult] = {}  # by the address of the corrected node
 _observedScenes: dict[str, object] = {}  # by address: weak references, as an address is used again
 
 
-def remember(correctedVolume, inputVolume, result) -> None:
-    """Keep what blending needs of a new node with a full result, for as long as it is in the scene."""
+def remember(correctedVolume, result) -> None:
+    """Keep what blending needs of a new node with a full result, or of a frame of one, for as long as it is in the scene."""
     correctedVolume.SetAttribute(STRENGTH, "1")
     correctedVolume.SetAttribute(CHECKSUM, result.input_checksum)
     metal = result.metal_shown[result.changed_slices] if result.metal_shown is not None else None
@@ -54,7 +56,7 @@ def remember(correctedVolume, inputVolume, result) -> None:
 
 
 def _keep(correctedVolume, slices, voxelsHu, metal, regions, inputTime) -> FullResult:
-    _observe(correctedVolume.GetScene())
+    observe(correctedVolume.GetScene())
     full = FullResult(
         node=_weakReference(correctedVolume),
         slices=slices,
@@ -73,7 +75,7 @@ def _inMemory(correctedVolume) -> FullResult | None:
     return full if full is not None and full.node.Get() is correctedVolume else None
 
 
-def _observe(scene) -> None:
+def observe(scene) -> None:
     """Forget what belongs to nodes that leave the scene. (An observer of a node's own deletion would run while Python
     collects garbage, which crashes.)"""
     key = scene.GetAddressAsString("")
@@ -84,7 +86,9 @@ def _observe(scene) -> None:
 
 @vtk.calldata_type(vtk.VTK_OBJECT)
 def _onNodeRemoved(scene, event, node) -> None:
-    _fullResults.pop(node.GetAddressAsString(""), None)
+    frames = [node.GetNthDataNode(index) for index in range(node.GetNumberOfDataNodes())] if node.IsA("vtkMRMLSequenceNode") else []
+    for one in (node, *frames):
+        _fullResults.pop(one.GetAddressAsString(""), None)
 
 
 def _weakReference(item):
@@ -104,7 +108,7 @@ def strengthOf(correctedVolume) -> float:
 def canChangeStrength(correctedVolume) -> str:
     """Return "" where `setStrength` can work on a node, otherwise the sentence that says why not."""
     try:
-        _fullResultOf(correctedVolume)
+        _fullResultsOf(correctedVolume)
     except InputError as error:
         return str(error)
     return ""
@@ -114,7 +118,7 @@ def setStrength(correctedVolume, strength: float) -> None:
     """Blend a corrected volume, in place and without a new correction: input + strength * (full result - input).
 
     0 gives the input's voxels to the bit, 1 the full result. Metal that the correction shows with a value of its own has
-    that value at every strength but 0. Integer volumes are rounded.
+    that value at every strength but 0. Integer volumes are rounded. A volume that shows the frames of a sequence stands for all.
 
     :raises InputError: the strength is no number from 0 to 1, or see `canChangeStrength`.
     """
@@ -124,19 +128,36 @@ def setStrength(correctedVolume, strength: float) -> None:
         strength = math.nan
     if not 0.0 <= strength <= 1.0:
         raise InputError(_("The strength must be a number from 0 (the input) to 1 (the full correction)."))
-    full = _fullResultOf(correctedVolume)
-    inputHu = arrayFromImage(correctedVolume.GetNodeReference(INPUT_ROLE).GetImageData())
-    shownHu = arrayFromImage(correctedVolume.GetImageData())
-    for position, index in enumerate(full.slices):
-        shownHu[index] = _blended(full, position, inputHu[index], strength)
-    correctedVolume.SetAttribute(STRENGTH, f"{strength:.12g}")
-    slicer.util.arrayFromVolumeModified(correctedVolume)
-    full.resultTime = correctedVolume.GetImageData().GetMTime()
+    for inputVolume, node, full in _fullResultsOf(correctedVolume):
+        inputHu, shownHu = (arrayFromImage(one.GetImageData()) for one in (inputVolume, node))
+        for position, index in enumerate(full.slices):
+            shownHu[index] = _blended(full, position, inputHu[index], strength)
+        node.SetAttribute(STRENGTH, f"{strength:.12g}")
+        slicer.util.arrayFromVolumeModified(node)
+        full.resultTime = node.GetImageData().GetMTime()
+    sequence = sequenceOf(correctedVolume)
+    if sequence is not None:
+        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browserOf(sequence))
+        correctedVolume.SetAttribute(STRENGTH, f"{strength:.12g}")
+
+
+def shownFrame(correctedVolume):
+    """The (input, result) pair of volume nodes whose voxels a result shows: itself and its input, or of a sequence the frames."""
+    sequence = sequenceOf(correctedVolume)
+    if sequence is None:
+        return correctedVolume.GetNodeReference(INPUT_ROLE), correctedVolume
+    browser, inputs = browserOf(sequence), sequence.GetNodeReference(INPUT_ROLE)
+    indexValue = sequence.GetNthIndexValue(sequence.GetItemNumberFromIndexValue(_shownIndexValue(browser), False))
+    return inputs.GetDataNodeAtValue(indexValue) if inputs is not None else None, sequence.GetDataNodeAtValue(indexValue)
+
+
+def _shownIndexValue(browser) -> str:
+    return browser.GetMasterSequenceNode().GetNthIndexValue(browser.GetSelectedItemNumber())
 
 
 def regionsOf(correctedVolume) -> tuple:
     """Where the node's result was measured (see `SSLMARLib.evaluation.volume_measures`); empty where that is not known."""
-    full = _inMemory(correctedVolume)
+    full = _inMemory(shownFrame(correctedVolume)[1])
     return full.regions if full is not None else ()
 
 
@@ -156,28 +177,44 @@ def _blended(full: FullResult, position: int, inputHu: numpy.ndarray, strength: 
     return mixed
 
 
-def _fullResultOf(correctedVolume) -> FullResult:
-    """The full result of a node, from memory or, where the node shows it, from the node itself.
+def _fullResultsOf(correctedVolume) -> list:
+    """(input, result, its `FullResult`) of a volume, or of each frame of the sequence that it shows, but for frames without metal.
 
     :raises InputError: with the sentence of `canChangeStrength`.
     """
     if correctedVolume is None or not correctedVolume.IsA("vtkMRMLScalarVolumeNode"):
         raise InputError(_("No corrected volume is chosen, so there is no strength to change."))
+    if correctedVolume.GetAttribute(METHOD) is None:
+        text = _("'{name}' is not a result of this module, so it has no strength to change.")
+        raise InputError(text.format(name=correctedVolume.GetName()))
+    sequence = sequenceOf(correctedVolume)
+    source = correctedVolume if sequence is None else sequence
+    inputNode = source.GetNodeReference(INPUT_ROLE)
+    if inputNode is None:
+        text = _("The input of '{name}' is no longer in the scene, so its strength cannot be changed.")
+        raise InputError(text.format(name=source.GetName()))
+    pairs = [(inputNode, correctedVolume)]
+    if sequence is not None:
+        values = [sequence.GetNthIndexValue(index) for index in range(sequence.GetNumberOfDataNodes())]
+        pairs = [(inputNode.GetDataNodeAtValue(value), sequence.GetDataNodeAtValue(value)) for value in values]
+        pairs = [(one, node) for one, node in pairs if node.GetAttribute(CHECKSUM) is not None]
+    return [(one, node, _fullResultOf(node, one)) for one, node in pairs]
+
+
+def _fullResultOf(correctedVolume, inputVolume) -> FullResult:
+    """The full result of a node, from memory or, where the node shows it, from the node itself.
+
+    :raises InputError: with the sentence of `canChangeStrength`.
+    """
     name = correctedVolume.GetName()
-    if correctedVolume.GetAttribute(CHECKSUM) is None and correctedVolume.GetAttribute(METHOD) is not None:
-        text = _("'{name}' shows the frames of a corrected sequence, whose strength is always 100 %.")
-        raise InputError(text.format(name=name))
-    if correctedVolume.GetAttribute(CHECKSUM) is None:
-        raise InputError(_("'{name}' is not a result of this module, so it has no strength to change.").format(name=name))
-    inputVolume = correctedVolume.GetNodeReference(INPUT_ROLE)
-    if inputVolume is None:
-        raise InputError(_("The input of '{name}' is no longer in the scene, so its strength cannot be changed.").format(name=name))
     changed = InputError(
         _(
             "The voxels of '{input}' or '{name}' have changed since the correction, so the strength cannot be changed: "
             "correct the volume again."
-        ).format(input=inputVolume.GetName(), name=name)
+        ).format(input=inputVolume.GetName() if inputVolume is not None else name, name=name)
     )
+    if inputVolume is None:  # a frame that was taken out of the input's sequence
+        raise changed
     inputImage, image = inputVolume.GetImageData(), correctedVolume.GetImageData()
     if inputImage is None or image is None or inputImage.GetDimensions() != image.GetDimensions():
         raise changed

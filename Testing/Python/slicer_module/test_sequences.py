@@ -123,11 +123,75 @@ def test_a_slicer_without_the_module_of_sequences_has_none(make_volume, slicer_l
     assert slicer_logic.sequenceOf(slicer.vtkMRMLScalarVolumeNode()) is None
 
 
-def test_a_frame_s_result_says_that_it_has_no_strength_and_has_a_report(make_sequence, slicer_logic, library):
+def test_the_strength_of_a_sequence_is_that_of_all_its_frames(make_sequence, slicer_logic, library):
+    """Blended in place, and back; the volume that shows the frames follows, and so does the report."""
+    import slicer
+
     sequence, browser = make_sequence()
+    before = frames_of(sequence)
+    corrected = slicer_logic.processSequence(sequence)
+    result = browser.GetProxyNode(corrected)
+    full = frames_of(corrected)
+    assert slicer_logic.canChangeStrength(result) == "" and slicer_logic.strengthOf(result) == 1.0
+    slicer_logic.setStrength(result, 0.0)
+    assert all((one == other).all() for one, other in zip(frames_of(corrected), before, strict=True))
+    for number in (0, 2):
+        browser.SetSelectedItemNumber(number)
+        assert (slicer.util.arrayFromVolume(result) == before[number]).all() and slicer_logic.strengthOf(result) == 0.0
+    table = slicer_logic.reportTable(result)
+    rows = {table.GetCellText(row, 0): table.GetCellText(row, 1) for row in range(table.GetNumberOfRows())}
+    assert rows["Strength"] == "0" and table.GetNumberOfRows() > 10
+    slicer_logic.setStrength(result, 1.0)
+    assert all((one == other).all() for one, other in zip(frames_of(corrected), full, strict=True))
+    assert (slicer.util.arrayFromVolume(result) == full[2]).all()
+
+
+def test_a_sequence_whose_frames_were_edited_is_not_blended(make_sequence, slicer_logic, library):
+    import slicer
+
+    sequence, browser = make_sequence()
+    corrected = slicer_logic.processSequence(sequence)
+    result = browser.GetProxyNode(corrected)
+    slicer.util.arrayFromVolume(corrected.GetNthDataNode(1))[0] += 7
+    slicer.util.arrayFromVolumeModified(corrected.GetNthDataNode(1))
+    changed = frames_of(corrected)
+    assert "have changed since the correction" in slicer_logic.canChangeStrength(result)
+    with pytest.raises(InputError, match="have changed"):
+        slicer_logic.setStrength(result, 0.5)
+    assert all((one == other).all() for one, other in zip(frames_of(corrected), changed, strict=True))
+    slicer.mrmlScene.RemoveNode(sequence)
+    assert "no longer in the scene" in slicer_logic.canChangeStrength(result)
+
+
+def test_what_a_removed_sequence_kept_in_memory_is_given_back(make_sequence, slicer_logic, library):
+    import slicer
+
+    from SSLMARLib.slicer_logic import strength
+
+    sequence, _ = make_sequence()
+    kept = len(strength._fullResults)
+    corrected = slicer_logic.processSequence(sequence)
+    assert len(strength._fullResults) == kept + 3
+    slicer.mrmlScene.RemoveNode(corrected)
+    assert len(strength._fullResults) == kept
+
+
+def test_a_frame_without_metal_has_no_report_and_the_others_have(make_sequence, slicer_logic, library):
+    sequence, browser = make_sequence()
+    calls = []
+
+    def no_metal_in_the_second(progress, is_cancelled):
+        calls.append(1)
+        if len(calls) == 2:
+            raise NoMetalError("No metal found.")
+
+    library.work = no_metal_in_the_second
     result = browser.GetProxyNode(slicer_logic.processSequence(sequence))
-    assert "shows the frames of a corrected sequence" in slicer_logic.canChangeStrength(result)
     assert slicer_logic.reportTable(result).GetNumberOfRows() > 10
+    browser.SetSelectedItemNumber(1)
+    with pytest.raises(NoMetalError, match="No metal was found in this frame"):
+        slicer_logic.reportTable(result)
+    slicer_logic.setStrength(result, 0.5)  # the others can be blended
 
 
 def test_a_frame_without_metal_is_taken_over(make_sequence, slicer_logic, library):
@@ -158,7 +222,7 @@ def test_progress_counts_the_frames(make_sequence, slicer_logic, library):
     library.work = lambda progress, is_cancelled: progress(0.5, "slice 3")
     seen = []
     slicer_logic.processSequence(sequence, progress=lambda fraction, message: seen.append((fraction, message)))
-    assert seen[:2] == [(0.125, "Frame 1 of 4: slice 3"), (0.375, "Frame 2 of 4: slice 3")]
+    assert seen[:2] == [(0.475 / 4, "Frame 1 of 4: slice 3"), (1.475 / 4, "Frame 2 of 4: slice 3")]
     assert seen[-1][0] == 1.0
     assert [fraction for fraction, _ in seen] == sorted(fraction for fraction, _ in seen)
 

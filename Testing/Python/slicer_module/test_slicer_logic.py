@@ -562,7 +562,7 @@ def test_progress_reaches_the_caller(make_volume, slicer_logic, library):
     seen = []
     library.work = lambda progress, is_cancelled: progress(0.5, "Half of it")
     slicer_logic.process(make_volume(), progress=lambda fraction, message: seen.append((fraction, message)))
-    assert seen == [(0.5, "Half of it")]
+    assert seen == [(0.475, "Half of it")]  # the rest is measuring
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)

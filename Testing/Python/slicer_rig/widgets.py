@@ -64,6 +64,13 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
     text = Property(str, get_text, set_text)
     collapsed = Property(bool, get_collapsed, set_collapsed)
 
+    def childEvent(self, event):
+        """As ctk's: what comes into a closed one is hidden, too."""
+        super().childEvent(event)
+        if self._collapsed and event.polished() and isinstance(event.child(), QtWidgets.QWidget) and not event.child().isHidden():
+            self._hidden.append(event.child())
+            event.child().setVisible(False)
+
     def mousePressEvent(self, event):
         if event.position().y() < self._header_height():
             self.set_collapsed(not self._collapsed)

@@ -296,3 +296,45 @@ def test_process_waits_with_the_windows_alive_when_interactive(rig, module, libr
         module.SSLMARLogic().process(volume, interactive=True, progress=interrupt)
     assert gate.left.wait(5), "the thread goes on computing"
     assert tools.volume_names() == ["CT", "CT (MAR: LI)"]
+
+
+DOCK_PIXELS, VIEWPORT_PIXELS = 452, 645  # of the module's panel in Slicer's window, at 1366 x 768
+
+
+def bottom_of(widget, parent):
+    from PySide6.QtCore import QPoint
+
+    return widget.mapTo(parent, QPoint(0, 0)).y() + widget.height
+
+
+def test_apply_is_seen_without_scrolling(rig, panel, volume, tools):
+    """With a volume that has notices, and a segmentation of two segments: everything that a run needs is in one view."""
+    import slicer
+
+    volume.SetAndObserveTransformNodeID(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode").GetID())
+    panel.parameterNode.metalSegmentation = tools.add_segmentation("Implants", "Screw", "Plate")
+    tools.settle(panel)
+    panel.parent.resize(DOCK_PIXELS, 1200)
+    tools.wait(0.1)
+    ui = panel.ui
+    needed = (ui.inputVolumeSelector, ui.presetComboBox, ui.thresholdSliderWidget, ui.segmentMetalButton, ui.methodComboBox)
+    bottoms = [bottom_of(widget, panel.parent) for widget in (*needed, ui.previewSliceButton, ui.applyButton)]
+    assert bottoms == sorted(bottoms) and bottoms[-1] < VIEWPORT_PIXELS, bottoms
+    assert ui.advancedCollapsibleButton.collapsed
+    for name in ("smallestComponentSpinBox", "peakSpinBox", "dilationSpinBox", "deviceComboBox", "metalMaterialComboBox"):
+        assert not getattr(ui, name).visible
+    ui.advancedCollapsibleButton.collapsed = False
+    assert ui.peakSpinBox.visible
+
+
+def test_the_dock_does_not_grow_and_units_are_seen(rig, panel, volume, tools):
+    """Whatever is said: the panel asks for no more width than the dock has by itself, and the report fits into it."""
+    panel.parent.resize(DOCK_PIXELS, 1200)
+    panel.ui.methodComboBox.setItemText(0, "A method with a name that is far too long for any dock of the usual width (about 1.7 min)")
+    panel.showStatus("Report saved: /a/path/without/any/blank/" + 20 * "folder_of_some_length/" + "report.csv")
+    tools.apply(panel)
+    panel.showStatus("x" * 300)
+    tools.wait(0.1)
+    assert panel.parent.minimumSizeHint.width() <= DOCK_PIXELS
+    view = panel.ui.reportTableView
+    assert view.columnViewportPosition(2) + 20 < view.viewport().width

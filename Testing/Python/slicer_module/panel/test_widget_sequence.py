@@ -50,11 +50,25 @@ def test_all_frames_of_a_sequence(panel, volume, frames, library, tools):
     tools.assert_idle(panel)
 
 
-def test_frames_have_the_full_correction(panel, volume, frames, tools):
+def test_the_result_of_a_sequence_is_one_to_look_at(panel, volume, frames, tools):
+    """Chosen in the section Result, with its report, the strength of the panel and the comparison; another frame is followed."""
+    import slicer
+
+    tools.add_slice_view(volume)
     panel.ui.allFramesCheckBox.checked = True
-    panel.ui.strengthSliderWidget.value = 50.0
+    panel.ui.strengthSliderWidget.value = 0.0
     tools.apply(panel)
-    assert panel.ui.statusLabel.text.endswith("the strength is that of single volumes.")
+    result = panel.parameterNode.correctedVolume
+    assert slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")[0].GetSequenceNode(result) is not frames
+    assert panel.ui.correctedVolumeSelector.currentNode() is result
+    assert panel.ui.reportTableView.visible and panel.ui.sideBySideButton.enabled
+    assert (voxels_of(result) == voxels_of(volume)).all()
+    panel.ui.strengthSliderWidget.value = 100.0
+    tools.settle(panel)
+    assert (voxels_of(result) == voxels_of(volume) - 1).all() and not panel.ui.strengthNoteLabel.visible
+    slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")[0].SetSelectedItemNumber(1)
+    tools.settle(panel)
+    assert voxels_of(volume)[0, 0, 0] == 10 and (voxels_of(result) == voxels_of(volume) - 1).all()
 
 
 def test_frames_from_the_console(module, panel, frames, library):

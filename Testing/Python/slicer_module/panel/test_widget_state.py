@@ -241,14 +241,21 @@ def test_the_input_is_described(panel, tools):
     voxels[0] = -1000
     panel.parameterNode.inputVolume = volume = tools.add_volume("CT", voxels)
     assert "9 x 8 x 3" in ui.volumeSummaryLabel.text and "-1000 to 40 HU" in ui.volumeSummaryLabel.text
-    assert not ui.volumeRemarksLabel.text
+    assert not ui.volumeRemarksLabel.text and not ui.remarksButton.visible
 
     import slicer
 
     voxels[1] = 3071
     slicer.util.updateVolumeFromArray(volume, voxels)
     assert "3071" in ui.volumeSummaryLabel.text
+    assert ui.remarksButton.visible and ui.remarksButton.text.startswith("\u26a0 1 notice: The scan is cut off at 3071 HU")
+    assert not ui.volumeRemarksLabel.visible  # one line, which opens
+    ui.remarksButton.checked = True
     assert ui.volumeRemarksLabel.visible and "3071" in ui.volumeRemarksLabel.text
+    volume.SetAndObserveTransformNodeID(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode").GetID())
+    assert ui.remarksButton.text.startswith("\u26a0 2 notices: ")
+    ui.remarksButton.checked = False
+    assert not ui.volumeRemarksLabel.visible
 
 
 def test_a_transform_of_the_input_is_noticed_when_it_comes_and_goes(panel, volume):
