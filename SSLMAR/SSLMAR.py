@@ -113,6 +113,7 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEnd)
+        self.addObserver(scene, scene.StartSaveEvent, self.onSceneStartSave)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEnd)
         self.initializeParameterNode()
 
@@ -154,6 +155,11 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             section.release()
         self.setParameterNode(None)
         self.showStatus(_("The scene was closed, so the correction was cancelled.") if wasRunning else "")
+
+    def onSceneStartSave(self, caller, event):
+        """What is measured a moment after a change is measured now, so that it is saved with the scene."""
+        self.correctionSection.finishDelayed()
+        self.resultSection.finishDelayed()
 
     def onSceneEnd(self, caller, event):
         """The scene was closed, or another one was loaded into it."""
@@ -228,7 +234,10 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.showStatus(str(error))
         if isinstance(error, MARError):
-            logging.warning(str(error))
+            details = getattr(error, "details", "")
+            logging.warning(" ".join(filter(None, [str(error), details])))
+            if details:
+                slicer.util.errorDisplay(str(error), detailedText=details)
             return
         details = "".join(traceback.format_exception(error))
         slicer.util.errorDisplay(_("This did not work: {error}").format(error=error), detailedText=details)

@@ -60,6 +60,9 @@ class CorrectionSection(Section):
         self._shownResult = None
         self._needs.clear()
 
+    def finishDelayed(self):
+        self._delayedStrength.finish()
+
     def packagesInstalled(self):
         """What the methods need is looked at anew."""
         self._needs.clear()
@@ -79,6 +82,7 @@ class CorrectionSection(Section):
                     slicer_logic.setStrength(corrected, strength)
                 except Exception as error:
                     self.panel.showError(error)
+        self.ui.strengthSliderWidget.enabled = not note
         self.ui.strengthNoteLabel.text = f"{NOTICE_SIGN} {note}" if note else ""
         self.ui.strengthNoteLabel.visible = bool(note)
         self.panel.resultSection.strengthChanged()
@@ -96,6 +100,7 @@ class CorrectionSection(Section):
                 self._delayedStrength.request()
                 return
             self.ui.strengthNoteLabel.visible = False
+            self.ui.strengthSliderWidget.enabled = True  # the strength of the next result
         if corrected is None:
             self._delayedStrength.cancel()
         elif abs(parameters.strengthPercent / 100.0 - slicer_logic.strengthOf(corrected)) > 1e-6:

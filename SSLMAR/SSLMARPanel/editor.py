@@ -18,6 +18,7 @@ class EditorSection(Section):
     def setup(self):
         self.editor = None
         self._active = False
+        self._layers = []
         self.ui.editorCollapsibleButton.contentsCollapsed.connect(self._onCollapsed)
 
     def update(self):
@@ -47,13 +48,17 @@ class EditorSection(Section):
     def _activate(self, segmentation, volume):
         if self.editor is None:
             self._makeEditor()
+        from SSLMARLib.slicer_logic.views import Layers, compositeNodes
+
         node = _editorNode()
         if self.editor.mrmlSegmentEditorNode() is not node:
             self.editor.setMRMLSegmentEditorNode(node)
         if self.editor.segmentationNode() is not segmentation:
             self.editor.setSegmentationNode(segmentation)
+        if not self._active:
+            self._layers = [Layers.of(composite) for composite in compositeNodes(slicer.mrmlScene)]
         if volume is not None and self.editor.sourceVolumeNode() is not volume:
-            self.editor.setSourceVolumeNode(volume)
+            self.editor.setSourceVolumeNode(volume)  # which the application then shows in all views
         if not self._active:
             self._active = True
             self.editor.setupViewObservations()
@@ -65,6 +70,16 @@ class EditorSection(Section):
             self.editor.setActiveEffect(None)
             self.editor.uninstallKeyboardShortcuts()
             self.editor.removeViewObservations()
+            self._giveViewsBack()
+
+    def _giveViewsBack(self):
+        """Let the views that still show the editor's volume show what they did before it was opened."""
+        layers, self._layers = self._layers, []
+        volume = self.editor.sourceVolumeNode()
+        for before in layers:
+            composite = slicer.mrmlScene.GetNodeByID(before.compositeId)
+            if composite is not None and volume is not None and composite.GetBackgroundVolumeID() == volume.GetID():
+                before.giveBack(slicer.mrmlScene, volume)
 
     def _makeEditor(self):
         editor = slicer.qMRMLSegmentEditorWidget()

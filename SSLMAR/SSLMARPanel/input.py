@@ -11,6 +11,7 @@ LONGEST_REMARK = 48  # characters of the first remark beside their number
 class InputSection(Section):
     def setup(self):
         self.ui.remarksButton.toggled.connect(self._onRemarksToggled)
+        self._volumeID = None
 
     def update(self):
         from SSLMARLib import slicer_logic
@@ -20,6 +21,10 @@ class InputSection(Section):
         self.follow(
             (volume, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent), (volume, slicer.vtkMRMLTransformableNode.TransformModifiedEvent)
         )
+        volumeID = volume.GetID() if volume is not None else None
+        if volumeID != self._volumeID and self._volumeID is not None and not self.panel.isRunning:
+            self.panel.showStatus("")  # what it says is about another volume
+        self._volumeID = volumeID
         summary, remarks = _("Choose the CT volume to correct, or load one."), ()
         if volume is not None:
             description = slicer_logic.describeVolume(volume)

@@ -70,41 +70,47 @@ def packagesMissing(requirementsFile, method):
 
 
 def needsSentence(requirementsFile, method):
-    """Return a sentence with what a method needs and what of it is missing, for a tooltip; "" where all is there."""
+    """Return a sentence that says that something a method needs is missing, and the way to it; "" where all is there."""
     missing = packagesMissing(requirementsFile, method)
     if not missing:
         return ""
-    return _("{method} needs {packages}; Apply asks before it installs them.").format(method=_title(method), packages=_listed(missing))
+    if _torchOf(missing) and _torchExtension() is None:
+        return _("{method} needs Slicer's extension 'PyTorch': install it in the Extensions Manager first.").format(method=_title(method))
+    return _("{method} needs Python packages that are not installed yet; Apply asks before it installs them.").format(method=_title(method))
 
 
 def ensurePackages(requirementsFile, method):
     """Install what a method needs and lacks, after one question for all of it. Waits until it is done; main thread.
 
-    :raises SSLMARLib.MissingPackageError: something is missing still, with the sentence that says why and what to do.
+    :raises SSLMARLib.MissingPackageError: something is missing still, with the sentence that says why and what to do, and `details`.
     """
-    from SSLMARLib import MissingPackageError
-
     missing = packagesMissing(requirementsFile, method)
     if not missing:
         return
     problem = _problemBeforeInstalling(missing, method)
     if problem:
-        raise MissingPackageError(problem)
+        raise _withDetails(problem, _wheelsSentence(missing))
     if not _agreed(missing, method):
-        raise MissingPackageError(
-            _("{packages}: not installed, as you said no, but {method} needs this; press Apply again to install it.").format(
-                packages=_listed(missing), method=_title(method)
-            )
-        )
+        sentence = _("{method} needs packages that you did not want to install: press Apply again to be asked once more.")
+        raise _withDetails(sentence.format(method=_title(method)), _listed(missing))
     try:
         with _heldPackages() as constraintsFile:
             _install(missing, constraintsFile)
     except Exception as error:  # pip, the extension and the network fail in ways of their own
         logging.exception("Installing %s failed", ", ".join(missing))
-        raise MissingPackageError(_offlineSentence(missing, error)) from error
+        raise _notInstalled(missing, method, error) from error
     missing = packagesMissing(requirementsFile, method)
     if missing:
-        raise MissingPackageError(_offlineSentence(missing, _("they are not there after the installation")))
+        raise _notInstalled(missing, method, _("they are not there after the installation"))
+
+
+def _withDetails(sentence, details):
+    """Return a MissingPackageError of one sentence, with what only an administrator wants to know as its `details`."""
+    from SSLMARLib import MissingPackageError
+
+    error = MissingPackageError(sentence)
+    error.details = details
+    return error
 
 
 def _problemBeforeInstalling(missing, method):
@@ -116,10 +122,8 @@ def _problemBeforeInstalling(missing, method):
     if slicer.packaging.isPipInstallInProgress():
         return _("Slicer is installing other packages now: wait until that has ended, and press Apply again.")
     if _torchOf(missing) and _torchExtension() is None:
-        return _(
-            "{method} needs PyTorch: install the extension 'PyTorch' in the Extensions Manager, restart Slicer and "
-            "press Apply again. {offline}"
-        ).format(method=_title(method), offline=_wheelsSentence(missing))
+        text = _("{method} needs PyTorch: install the extension 'PyTorch' in the Extensions Manager, restart Slicer and press Apply again.")
+        return text.format(method=_title(method))
     return ""
 
 
@@ -182,12 +186,14 @@ def _heldPackages():
         Path(path).unlink(missing_ok=True)
 
 
-def _offlineSentence(missing, error):
-    """Return what failed, and the way to install without the Internet."""
+def _notInstalled(missing, method, error):
+    """Return the error that says that it failed; why, and the way to install without the Internet, in its details."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return _("{packages} could not be installed ({reason}): press Apply again when there is Internet. {offline}").format(
+    details = _("{packages} could not be installed ({reason}). {offline}").format(
         packages=_listed(missing), reason=reason, offline=_wheelsSentence(missing)
     )
+    sentence = _("The packages that {method} needs could not be installed: press Apply again when there is Internet.")
+    return _withDetails(sentence.format(method=_title(method)), details)
 
 
 def _wheelsSentence(missing):

@@ -72,6 +72,9 @@ class ResultSection(Section):
         self._delayedReport.cancel()
         self._delayedSwipe.cancel()
 
+    def finishDelayed(self):
+        self._delayedReport.finish()
+
     def sceneCloses(self):
         """Give the views back while their nodes are there."""
         self.endComparison()

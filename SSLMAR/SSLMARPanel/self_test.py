@@ -4,8 +4,11 @@ SSLMARTest of SSLMAR.py mixes this class in. Where Python packages are missing t
 that says which: a test installs nothing.
 """
 
+import unittest
+
 import numpy
 import slicer
+from slicer.i18n import tr as _
 
 from .installing import packagesMissing
 from .sample_data import RESOURCES, addVolume, makeSample, sampleTitle
@@ -25,10 +28,16 @@ class SelfTest:
             self.skipTest(f"not installed: {', '.join(missing)}")
 
     def runTest(self):
-        """Run all cases, as the button Reload and Test does."""
-        for name in sorted(name for name in dir(self) if name.startswith("test_")):
-            self.setUp()
-            getattr(self, name)()
+        """Run all cases, as the button Reload and Test does, and say how it ended; Slicer itself shows a failure."""
+        names = sorted(name for name in dir(self) if name.startswith("test_"))
+        try:
+            for name in names:
+                self.setUp()
+                getattr(self, name)()
+        except unittest.SkipTest as reason:
+            self.delayDisplay(_("The tests were skipped: {reason}").format(reason=reason))
+            raise
+        self.delayDisplay(_("All {count} tests passed.").format(count=len(names)))
 
     def test_each_method_corrects_the_dental_sample(self):
         """The result is nearer to the truth, stands beside the input, and the input is as it was."""

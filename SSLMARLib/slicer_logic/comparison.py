@@ -161,7 +161,7 @@ def _begun(kind: str, inputVolume, correctedVolume):
     _current = Comparison(kind, inputVolume, correctedVolume)
     _current.undo.callback(_giveLayoutBack, layoutNode().GetViewArrangement())
     for composite in compositeNodes(scene):
-        _current.undo.callback(Layers.of(composite).giveBack, scene)
+        _current.undo.callback(Layers.of(composite).giveBack, scene, inputVolume)
     try:
         yield _current
     except BaseException:

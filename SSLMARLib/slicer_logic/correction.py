@@ -114,6 +114,8 @@ class Correction(Computable):
             placeBeside(self.inputVolume, corrected)
             describeForExport(self.inputVolume, corrected, methodTitle(self.job.method))
             strength.remember(corrected, result)
+            corrected.SetAttribute(strength.NAME, name)
+            corrected.SetAttribute(strength.NAME_GIVEN, corrected.GetName())
         return corrected
 
     def addPreviewToScene(self, result: ComputedCorrection):

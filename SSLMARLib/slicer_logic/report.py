@@ -106,9 +106,9 @@ def _streakWarnings(measures: dict) -> list[str]:
     if not slices:
         return []
     if len(slices) == 1:
-        text = _("The streaks are stronger after the correction in slice {slices} (of {count} measured).")
+        text = _("The streaks are stronger after the correction in slice {slices}; {count} slices were measured.")
     else:
-        text = _("The streaks are stronger after the correction in the slices {slices} (of {count} measured).")
+        text = _("The streaks are stronger after the correction in the slices {slices}; {count} slices were measured.")
     text = text.format(slices=", ".join(slices), count=measures["slices_measured"])
     return [text + " " + _("Look there, lower the strength, or try another method or another metal mask.")]
 

@@ -16,11 +16,12 @@ import vtk
 from ..errors import InputError
 from .i18n import _
 from .job import changedSlices, checksumOf
-from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, METHOD, arrayFromImage, browserOf, sequenceOf
+from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, METHOD, arrayFromImage, browserOf, sequenceOf, uniqueName
 
 STRENGTH = f"{ATTRIBUTE_PREFIX}Strength"
 CHECKSUM = f"{ATTRIBUTE_PREFIX}InputChecksum"
 METAL_HU = f"{ATTRIBUTE_PREFIX}MetalHu"
+NAME, NAME_GIVEN = f"{ATTRIBUTE_PREFIX}Name", f"{ATTRIBUTE_PREFIX}NameGiven"  # at full strength, "... (MAR: NMAR)"; and the last one
 
 
 @dataclass(eq=False)
@@ -136,9 +137,22 @@ def setStrength(correctedVolume, strength: float) -> None:
         slicer.util.arrayFromVolumeModified(node)
         full.resultTime = node.GetImageData().GetMTime()
     sequence = sequenceOf(correctedVolume)
-    if sequence is not None:
+    if sequence is None:
+        giveName(correctedVolume, strength)
+    else:
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browserOf(sequence))
         correctedVolume.SetAttribute(STRENGTH, f"{strength:.12g}")
+
+
+def giveName(correctedVolume, strength: float) -> None:
+    """Let the name of a result say its strength, unless the user gave it a name: "CT (MAR: NMAR)", "CT (MAR: NMAR, 40 %)"."""
+    name = correctedVolume.GetAttribute(NAME)
+    if not name or correctedVolume.GetName() != correctedVolume.GetAttribute(NAME_GIVEN):
+        return
+    wanted = name if strength == 1.0 else f"{name[:-1]}, {100 * strength:.0f} %)"
+    correctedVolume.SetName("")  # so that its own name is free
+    correctedVolume.SetName(uniqueName(correctedVolume.GetScene(), wanted))
+    correctedVolume.SetAttribute(NAME_GIVEN, correctedVolume.GetName())
 
 
 def shownFrame(correctedVolume):

@@ -73,14 +73,16 @@ class Layers:
             (node.GetLinkedControl(), node.GetHotLinkedControl()),
         )
 
-    def giveBack(self, scene) -> None:
-        """Put them back; volumes that have left the scene meanwhile leave their layer empty."""
+    def giveBack(self, scene, instead=None) -> None:
+        """Put them back; for a background that has left the scene meanwhile a volume `instead`, other layers stay empty then."""
         node = scene.GetNodeByID(self.compositeId)
         if node is None:
             return
         background, foreground, label = (
             volumeId if volumeId and scene.GetNodeByID(volumeId) is not None else None for volumeId in self.volumeIds
         )
+        if background is None and self.volumeIds[0] and instead is not None and instead.GetScene() is scene:
+            background = instead.GetID()
         wasModifying = node.StartModify()
         node.SetBackgroundVolumeID(background)
         node.SetForegroundVolumeID(foreground)

@@ -111,7 +111,7 @@ def test_stronger_streaks_are_told_at_the_strength_that_has_them(slicer_logic, m
     monkeypatch.setattr(SSLMARLib.correction, "reduce_metal_artifacts", make_stripes)
     corrected = slicer_logic.process(metal_phantom, method="li", device="cpu")
     sentence = slicer_logic.strongerStreaks(corrected)
-    assert sentence.startswith("The streaks are stronger after the correction in slice 2 (of 1 measured). Look there")
+    assert sentence.startswith("The streaks are stronger after the correction in slice 2; 1 slices were measured. Look there")
     assert rows_of(slicer_logic.reportTable(corrected))["Note"] == (sentence, "")
     slicer_logic.setStrength(corrected, 0.1)
     assert slicer_logic.strongerStreaks(corrected) == ""

@@ -47,3 +47,17 @@ def test_it_is_skipped_where_packages_are_missing(self_test, rig):
     rig.packaging.missing.add("odl")
     result = outcome_of(self_test)
     assert len(result.skipped) == result.testsRun and "not installed: odl>=1.0" in result.skipped[0][1]
+
+
+def test_reload_and_test_says_how_it_ended(self_test, rig, monkeypatch):
+    said = []
+    names = [name for name in dir(self_test) if name.startswith("test_")]
+    for name in names:
+        monkeypatch.setattr(self_test, name, lambda self: None)
+    monkeypatch.setattr(self_test, "delayDisplay", lambda self, message, msec=0: said.append(message))
+    self_test().runTest()
+    assert said == [f"All {len(names)} tests passed."]
+    rig.packaging.missing.add("odl")
+    with pytest.raises(unittest.SkipTest):
+        self_test().runTest()
+    assert said[1:] == ["The tests were skipped: not installed: odl>=1.0"]

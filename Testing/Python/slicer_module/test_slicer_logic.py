@@ -168,6 +168,7 @@ def test_names_and_attributes(make_volume, slicer_logic, library):
     attributes = {name: corrected.GetAttribute(name) for name in corrected.GetAttributeNames()}
     report = json.loads(attributes.pop("SSLMAR.Report"))
     assert len(attributes.pop("SSLMAR.InputChecksum")) == 8
+    assert (attributes.pop("SSLMAR.Name"), attributes.pop("SSLMAR.NameGiven")) == ("CT (MAR: NMAR)", corrected.GetName())
     assert attributes == {
         "SSLMAR.Version": SSLMARLib.__version__,
         "SSLMAR.Method": "nmar",

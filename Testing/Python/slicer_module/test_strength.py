@@ -177,7 +177,7 @@ def load_again(folder):
     slicer.mrmlScene.Clear(True)
     slicer.mrmlScene.SetURL(str(folder / "scene.mrml"))
     assert slicer.mrmlScene.Import()
-    return slicer.mrmlScene.GetFirstNodeByName("CT (MAR: LI)")
+    return next(node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if node.GetName().startswith("CT (MAR: LI"))
 
 
 @pytest.mark.parametrize("metal_hu", [None, 4000.0])

@@ -153,8 +153,10 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         return self._node.GetSourceVolumeNode() if self._node is not None else None
 
     def setSourceVolumeNode(self, node):
+        """As in the application, all slice views show it then."""
         if self._node is not None:
             self._node.SetAndObserveSourceVolumeNode(node)
+            slicer.util.setSliceViewerLayers(background=node)
 
     def setActiveEffectByName(self, effectName):
         self._node.SetActiveEffectName(effectName)

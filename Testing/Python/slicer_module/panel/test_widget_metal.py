@@ -462,3 +462,23 @@ def test_the_editor_survives_a_closed_scene(panel, implants, editor, tools):
     assert editor.observes_views
     assert editor.segmentationNode() is panel.parameterNode.metalSegmentation
     assert editor.mrmlSegmentEditorNode() is editor_node()
+
+
+def test_the_editor_gives_the_views_back(panel, volume, implants, tools):
+    """The application shows the editor's volume in all views when it is opened."""
+    import slicer
+
+    tools.add_slice_view(volume)
+    composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    result = tools.add_volume("Result")
+    composite.SetBackgroundVolumeID(result.GetID())
+    button = panel.ui.editorCollapsibleButton
+    button.collapsed = False
+    assert composite.GetBackgroundVolumeID() == volume.GetID()
+    button.collapsed = True
+    assert composite.GetBackgroundVolumeID() == result.GetID()
+    button.collapsed = False
+    third = tools.add_volume("Chosen meanwhile")
+    composite.SetBackgroundVolumeID(third.GetID())
+    button.collapsed = True
+    assert composite.GetBackgroundVolumeID() == third.GetID()

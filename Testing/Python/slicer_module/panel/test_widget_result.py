@@ -89,6 +89,49 @@ def test_the_next_run_has_the_strength_of_the_panel(panel, volume, strong, tools
     assert panel.ui.strengthSliderWidget.value == 40.0
 
 
+def test_results_are_named_by_method_and_strength(panel, volume, strong, tools):
+    panel.ui.strengthSliderWidget.value = 40.0
+    tools.settle(panel)
+    assert strong.GetName() == "CT (MAR: NMAR, 40 %)"
+    panel.ui.strengthSliderWidget.value = 100.0
+    tools.settle(panel)
+    tools.apply(panel)
+    panel.ui.strengthSliderWidget.value = 40.0
+    tools.settle(panel)
+    assert tools.volume_names() == ["CT", "CT (MAR: NMAR)", "CT (MAR: NMAR, 40 %)"]
+    strong.SetName("The good one")
+    panel.ui.correctedVolumeSelector.setCurrentNode(strong)
+    tools.settle(panel)
+    panel.ui.strengthSliderWidget.value = 10.0
+    tools.settle(panel)
+    assert strong.GetName() == "The good one"
+
+
+def test_a_scene_saved_right_after_a_change_holds_its_measures(panel, volume, strong, tools):
+    import slicer
+
+    panel.resultSection._delayedReport._timer.interval = 100000
+    panel.correctionSection._delayedStrength._timer.interval = 100000
+    panel.ui.strengthSliderWidget.value = 40.0
+    assert panel.correctionSection._delayedStrength.waiting
+    slicer.mrmlScene.InvokeEvent(slicer.vtkMRMLScene.StartSaveEvent)
+    assert (voxels_of(strong) == voxels_of(volume) - 40).all() and not panel.resultSection._delayedReport.waiting
+    table = panel.ui.reportTableView.mrmlTableNode()
+    rows = {table.GetCellText(row, 0): table.GetCellText(row, 1) for row in range(table.GetNumberOfRows())}
+    assert rows["Strength"] == "40"
+
+
+def test_a_result_that_is_deleted_during_the_swipe_leaves_the_input_in_the_views(panel, volume, corrected, views, layout):
+    import slicer
+
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    for composite in composites:
+        composite.SetBackgroundVolumeID(corrected.GetID())
+    panel.ui.swipeButton.click()
+    slicer.mrmlScene.RemoveNode(corrected)
+    assert [composite.GetBackgroundVolumeID() for composite in composites] == [volume.GetID()] * len(composites)
+
+
 def test_a_result_that_is_chosen_shows_its_own_strength(panel, volume, strong, tools):
     slider = panel.ui.strengthSliderWidget
     tools.apply(panel)
@@ -114,10 +157,10 @@ def test_why_the_strength_cannot_change_is_said(panel, volume, strong, tools):
     slicer.util.arrayFromVolumeModified(volume)
     panel.ui.strengthSliderWidget.value = 50.0
     tools.settle(panel)
-    assert note.visible and "have changed since the correction" in note.text
+    assert note.visible and "have changed since the correction" in note.text and not panel.ui.strengthSliderWidget.enabled
     assert (voxels_of(strong) == voxels_of(volume) - 107).all(), "the result stays as it is"
     tools.apply(panel)
-    assert not note.visible and not note.text
+    assert not note.visible and not note.text and panel.ui.strengthSliderWidget.enabled
 
 
 def test_the_strength_is_not_changed_during_a_run(rig, panel, volume, strong, tools):

@@ -258,6 +258,12 @@ def test_the_input_is_described(panel, tools):
     assert not ui.volumeRemarksLabel.visible
 
 
+def test_what_was_said_of_another_volume_goes(panel, volume, tools):
+    panel.showStatus("Done: something.")
+    panel.parameterNode.inputVolume = tools.add_volume("Another")
+    assert panel.ui.statusLabel.text == ""
+
+
 def test_a_transform_of_the_input_is_noticed_when_it_comes_and_goes(panel, volume):
     import slicer
 
