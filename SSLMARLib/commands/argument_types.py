@@ -25,6 +25,13 @@ def add_series_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--series", metavar="UID", help="of several DICOM series in INPUT, the one with this Series Instance UID")
 
 
+def add_mask_label_argument(parser: argparse.ArgumentParser) -> None:
+    """--mask-label: which label of --mask is metal, for `read_mask`."""
+    parser.add_argument(
+        "--mask-label", action="append", metavar="NAME|VALUE", help="of several labels in --mask, the one that is metal; may be repeated"
+    )
+
+
 def _number(text, accepts, wanted) -> float:
     try:
         value = float(text)

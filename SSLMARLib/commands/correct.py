@@ -8,7 +8,7 @@ from ..correction import DEFAULT_METHOD, reduce_metal_artifacts
 from ..device import DEVICE_CHOICES
 from ..errors import InputError
 from ..methods import available_methods, get_method, is_weights
-from .argument_types import add_series_argument, positive_integer
+from .argument_types import add_mask_label_argument, add_series_argument, positive_integer
 from .console import progress_bar, say
 from .metal_arguments import add_metal_arguments, given_flags, metal_search
 
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(available_methods())}, or a .safetensors file that `sslmar train` wrote (default {DEFAULT_METHOD})",
     )
     parser.add_argument("--mask", type=Path, help="metal mask of the input's size and geometry, non-zero = metal")
+    add_mask_label_argument(parser)
     add_metal_arguments(parser)
     parser.add_argument(
         "--trace-dilation-bins",
@@ -54,6 +55,8 @@ def run(arguments) -> int:
             f"{', '.join(unused)}: these say how metal is found by threshold; leave them out with --mask, or make the mask with "
             "`sslmar segment`."
         )
+    if arguments.mask_label is not None and arguments.mask is None:
+        raise InputError("--mask-label says which label of a mask is metal: give --mask too, or leave it out.")
     search = metal_search(arguments)
     method = get_method(arguments.method)  # an unknown method is refused before anything is read
     sources = [path for path in (arguments.input, arguments.mask) if path is not None]
@@ -75,7 +78,7 @@ def run(arguments) -> int:
         result = reduce_metal_artifacts(
             volume.voxels_hu,
             volume.spacing_mm,
-            search if arguments.mask is None else read_mask(arguments.mask, volume),
+            search if arguments.mask is None else read_mask(arguments.mask, volume, arguments.mask_label),
             method,
             arguments.device,
             lambda fraction, message: progress(0.05 + 0.85 * fraction, message),

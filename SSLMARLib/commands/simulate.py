@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..simulation.implants import IMPLANT_KINDS
 from ..simulation.materials import METALS
 from ..simulation.scanners import SCANNERS, get_scanner
-from .argument_types import add_series_argument, number_from_zero, positive_number
+from .argument_types import add_mask_label_argument, add_series_argument, number_from_zero, positive_number
 from .console import progress_bar, say
 
 HELP = "Simulate metal into a metal-free CT volume: the result, its truth and its mask."
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metal = parser.add_mutually_exclusive_group(required=True)
     metal.add_argument("--mask", type=Path, help="metal mask of the input's size and geometry, non-zero = metal")
     metal.add_argument("--implant", choices=IMPLANT_KINDS, metavar="KIND", help=f"a random implant: {', '.join(IMPLANT_KINDS)}")
+    add_mask_label_argument(parser)
     parser.add_argument("--slice", type=int, metavar="N", help="slice of the implant's middle, from 1 on (default: the middle one)")
     parser.add_argument(
         "--material", choices=METALS, metavar="METAL", default="titanium", help=f"{', '.join(METALS)} (default %(default)s)"
@@ -69,6 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--seed is {arguments.seed}: give a whole number from 0 to 2^63 - 1.")
     if arguments.slice is not None and arguments.implant is None:
         raise InputError("--slice says where an implant lies: give --implant too, or leave it out.")
+    if arguments.mask_label is not None and arguments.mask is None:
+        raise InputError("--mask-label says which label of a mask is metal: give --mask too, or leave it out.")
     sources = [path for path in (arguments.input, arguments.mask) if path is not None]
     truth_path, mask_path = paths_beside(arguments.output)
     refuse_output(arguments.output, sources, arguments.overwrite)
@@ -83,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         progress(0.0, "Reading")
         volume = read_volume(arguments.input, arguments.series)
         if arguments.mask is not None:
-            mask = read_mask(arguments.mask, volume)
+            mask = read_mask(arguments.mask, volume, arguments.mask_label)
         else:
             if arguments.slice is not None and not 1 <= arguments.slice <= volume.shape[0]:
                 raise InputError(f"--slice is {arguments.slice}, but the volume has the slices 1 to {volume.shape[0]}: give one of them.")

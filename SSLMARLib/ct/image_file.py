@@ -92,6 +92,18 @@ def refuse_not_finite(path: Path, count: int) -> None:
 
 def read_image_file(path: Path) -> CTVolume:
     """Read a file whose suffix is known. Raises InputError: damaged or incomplete, 4D, color, complex."""
+    return _read_image(path, False)[0]
+
+
+def read_mask_layers(path: Path) -> tuple[CTVolume, numpy.ndarray]:
+    """Read a mask or label map whose suffix is known: its first layer, and all layers (slices, rows, columns, layers).
+
+    Only NRRD has layers, as Slicer writes segments that overlap. Raises InputError as `read_image_file` does.
+    """
+    return _read_image(path, known_suffix(path) in (".nrrd", ".nhdr"))
+
+
+def _read_image(path: Path, with_layers: bool) -> tuple[CTVolume, numpy.ndarray]:
     format_name, reader_name = FORMATS[known_suffix(path)]
     damaged = InputError(f"{path} cannot be read as {format_name}: the file is damaged, incomplete or of another type.")
     with quiet_simple_itk():
@@ -99,19 +111,25 @@ def read_image_file(path: Path) -> CTVolume:
             volume = _read_nifti(path)
             if volume is None:
                 raise damaged
-            return volume
+            return volume, volume.voxels_hu[..., numpy.newaxis]
         try:
             with _quiet_meta_io() if format_name == "MetaImage" else contextlib.nullcontext():
                 reader = _open_image(path, reader_name)
             kind = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
-            _refuse_unsuitable(path, reader.GetSize(), reader.GetNumberOfComponents(), "complex" in kind)
+            _refuse_unsuitable(path, reader.GetSize(), 1 if with_layers else reader.GetNumberOfComponents(), "complex" in kind)
             if reader.GetDimension() > 3:
                 reader.SetExtractSize([*reader.GetSize()[:3], *([0] * (reader.GetDimension() - 3))])
             image = reader.Execute()
         except RuntimeError:
             raise damaged from None
     keys = [key for key in image.GetMetaDataKeys() if not key.startswith(("ITK_", "NRRD_"))]
-    return image_to_volume(image, {key: image.GetMetaData(key) for key in keys})
+    layers = [image]
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        layers = [SimpleITK.VectorIndexSelectionCast(image, index) for index in range(image.GetNumberOfComponentsPerPixel())]
+    volumes = [image_to_volume(layer, {key: image.GetMetaData(key) for key in keys}) for layer in layers]
+    if len(volumes) == 1:
+        return volumes[0], volumes[0].voxels_hu[..., numpy.newaxis]
+    return volumes[0], numpy.stack([volume.voxels_hu for volume in volumes], axis=-1)
 
 
 def _read_nifti(path: Path) -> CTVolume | None:

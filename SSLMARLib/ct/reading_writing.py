@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy
@@ -22,8 +22,18 @@ from .dicom import read_dicom
 from .dicom_files import is_zip
 from .dicom_header import is_dicom_file
 from .dicom_writing import CORRECTED, SeriesKind, write_dicom_folder
-from .image_file import FORMATS, known_suffix, read_image_file, refuse_name, refuse_not_finite, refuse_unreadable, write_image_file
-from .volume import GEOMETRY_TOLERANCE_MM, CTVolume, describe_size
+from .image_file import (
+    FORMATS,
+    known_suffix,
+    read_image_file,
+    read_mask_layers,
+    refuse_name,
+    refuse_not_finite,
+    refuse_unreadable,
+    write_image_file,
+)
+from .mask_labels import LabeledVoxels, labels_of_header, mask_of_label
+from .volume import CTVolume
 
 logger = logging.getLogger(__name__)
 
@@ -41,23 +51,26 @@ def read_volume(path: str | os.PathLike, series_uid: str | None = None) -> CTVol
     return _read(Path(path), series_uid)
 
 
-def read_mask(path: str | os.PathLike, like: CTVolume) -> numpy.ndarray:
-    """Read a mask or label map as bool (slices, rows, columns): every voxel that is not zero is metal.
+def read_mask(path: str | os.PathLike, like: CTVolume, label: str | Sequence[str] | None = None) -> numpy.ndarray:
+    """Read the metal of a mask, label map or `.seg.nrrd` file of Slicer as bool (slices, rows, columns) on the grid of a volume.
 
-    Raises InputError if its size differs from the volume's, or a corner lies more than GEOMETRY_TOLERANCE_MM away.
+    label: name or value (or several) of what is metal; None where the file holds one label. The mask's axes may be turned or in another
+    order, and `.seg.nrrd` may hold a part of the volume only. NaN is no metal. Raises InputError for several labels without a choice, a
+    label that is not there, and a mask whose voxels lie elsewhere (corners more than GEOMETRY_TOLERANCE_MM away).
     """
-    mask = _read(Path(path))
-    if mask.shape != like.shape:
-        raise InputError(
-            f"The mask {path} has {describe_size(mask.shape)} voxels and the volume {describe_size(like.shape)}; "
-            "draw or resample the mask on the volume's grid."
-        )
-    if not mask.same_geometry(like):
-        raise InputError(
-            f"The mask {path} lies elsewhere than the volume (corners more than {GEOMETRY_TOLERANCE_MM} mm apart): "
-            f"mask {mask.describe_geometry()}; volume {like.describe_geometry()}; resample the mask on its grid."
-        )
-    return mask.voxels_hu != 0
+    path = Path(path)
+    refuse_name(path)
+    if known_suffix(path) and not path.is_dir():
+        refuse_unreadable(path)
+        grid, voxels = read_mask_layers(path)
+        labels = labels_of_header(grid.metadata)
+        if not labels and voxels.shape[3] > 1:
+            raise InputError(f"{path} holds {voxels.shape[3]} values in each voxel; give a mask with one value in each voxel.")
+        content = LabeledVoxels(voxels, grid, labels, may_be_cropped=bool(labels))
+    else:
+        grid = _read(path)
+        content = LabeledVoxels(grid.voxels_hu[..., numpy.newaxis], grid)
+    return mask_of_label(path, content, like, label)
 
 
 def write_volume(volume: CTVolume, path: str | os.PathLike, overwrite: bool = False, *, series_kind: SeriesKind = CORRECTED) -> None:

@@ -241,7 +241,7 @@ def test_masks(tmp_path, suffix):
     volume = example(shape=(4, 6, 5))
     path = tmp_path / f"mask{suffix}"
     labels = numpy.zeros((4, 6, 5), numpy.int16)
-    labels[1, 2, 3], labels[2, 2, 2] = 3, -1
+    labels[1, 2, 3], labels[2, 2, 2] = 3, 3
     write_volume(volume.with_voxels(labels), path)
     mask = read_mask(path, volume)
     assert mask.dtype == bool and mask.sum() == 2 and mask[1, 2, 3] and mask[2, 2, 2]
