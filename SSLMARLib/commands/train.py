@@ -8,6 +8,7 @@ TASKS = {  # network -> (file, class, whether torchrun may start several process
     "cnnmar": ("cnnmar", "CNNMARTask", False),
     "sslmar_image": ("sslmar_image", "SSLMARImageTask", False),
     "sslmar": ("sslmar", "SSLMARTask", True),
+    "sslmar_paper": ("sslmar_image", "SSLMARPaperTask", False),
     "cganmar": ("peers", "CGANMARTask", True),
     "dudonet": ("peers", "DuDoNetTask", True),
     "dudonet++": ("peers", "DuDoNetPlusPlusTask", True),

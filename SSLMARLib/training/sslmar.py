@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import ClassVar
 
 import numpy
 import torch
@@ -10,6 +11,7 @@ from ..ct.attenuation import attenuation_difference_to_hu, attenuation_to_hu
 from ..device import to_array
 from ..errors import InputError
 from ..methods.base import MetalAffectedScan
+from ..methods.learned import LearnedMethod
 from ..methods.restoration import Restoration, corrected_sinogram, run_networks
 from ..methods.sslmar import SSLMAR
 from ..networks.sslmar import SSLMARNetwork
@@ -31,6 +33,8 @@ class SSLMARTask:
     Each step takes a mini-batch of slices, each with two metal masks. Their loss is that of `LossWeights`: eq. 7, and where it is
     asked for a term through metal trace replacement. Projections are made on the fly, in float32.
     """
+
+    method: ClassVar[type[LearnedMethod]] = SSLMAR  # that the weights are for
 
     def __init__(
         self,
@@ -61,7 +65,7 @@ class SSLMARTask:
         training, validation = everything.split(configuration.validation_share, configuration.seed)
         self.constants = SSLMAR().constants  # the shipped weights' own, for the new ones too
         self.description = {
-            "method": SSLMAR.name,
+            "method": self.method.name,
             "constants": asdict(self.constants),
             "network": self.network.options,
             "iterations": self.iterations,

@@ -13,9 +13,9 @@ from SSLMARLib.errors import Cancelled, InputError
 from SSLMARLib.methods import get_method
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.nmar import NMAR
-from SSLMARLib.networks.weights import load_weights
+from SSLMARLib.networks.weights import load_weights, save_weights
 from SSLMARLib.sinogram.trace import metal_trace
-from SSLMARLib.training.sslmar_image import CHANNELS, SSLMARImageTask
+from SSLMARLib.training.sslmar_image import CHANNELS, SSLMARImageTask, SSLMARPaperTask
 from SSLMARLib.training.trainer import train
 
 TINY = {"channels": [4, 6, 8], "stem": 2, "residual": True}
@@ -68,7 +68,7 @@ def test_a_stop_keeps_the_pairs_that_are_made(make_task_configuration):
         return len(said) == 4
 
     with pytest.raises(Cancelled, match="kept"):
-        SSLMARImageTask(configuration, lambda fraction, message: said.append(message), is_cancelled)
+        SSLMARImageTask(configuration, lambda fraction, message: said.append(message), is_cancelled).training  # noqa: B018
     assert said[-1] == "Making training pair 3 of 6"
     assert json.loads((Path(configuration.output) / "training_pairs.done").read_text())["pairs"] == 3
     gone_on = SSLMARImageTask(configuration).training
@@ -78,3 +78,29 @@ def test_a_stop_keeps_the_pairs_that_are_made(make_task_configuration):
 def test_imgnet_cannot_be_switched_off(make_task_configuration):
     with pytest.raises(InputError, match="sslmar_image trains it alone"):
         SSLMARImageTask(make_task_configuration(loss_weights={"refinement": 0.0}))
+
+
+def test_the_papers_imgnet_learns_behind_the_sinonet_it_starts_from(make_task_configuration, tmp_path, small_projector):
+    """The pairs hold the image of that SinoNet's completion, and the weights are those of the method `sslmar_paper`."""
+    options = {"sinogram_network": TINY, "image_network": TINY}
+    first = SSLMARPaperTask(make_task_configuration(network="sslmar_paper", network_options=options))
+    with torch.no_grad():
+        for parameter in first.network.sinogram_network.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    save_weights(tmp_path / "start.safetensors", first.network.state_dict(), first.description)
+    configuration = make_task_configuration(output="second", network="sslmar_paper", network_options=options, steps=4)
+    task = SSLMARPaperTask(configuration)
+    path = train(task, configuration, start_from=tmp_path / "start.safetensors")
+    completed, nmar, _, reference, metal = torch.from_numpy(task.training[1].astype(numpy.float32))
+    image, masks = task.pairs.sample(1)
+    mask = torch.from_numpy(masks[:1])
+    found = []
+    for dilation in (0, 1):
+        sinogram = small_projector.project(torch.from_numpy(image)[None])
+        scan = MetalAffectedScan(sinogram, metal_trace(mask, small_projector, dilation), mask, small_projector)
+        with torch.no_grad():
+            expected = small_projector.fbp(first.network.complete(scan.interpolated_sinogram, scan.trace))[0]
+        found.append(float((completed - expected).abs().max()))
+        assert float((expected - scan.interpolated_image[0]).abs().max()) > 0.01
+    assert min(found) < 2e-3 and not nmar.any()
+    assert get_method(path).name == "sslmar_paper" and load_weights(path)[1]["method"] == "sslmar_paper"
