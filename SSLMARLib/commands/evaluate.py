@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..atomic_files import refuse_existing, write_text
 from ..errors import InputError, plain_text
-from ..methods import DEFAULT_METHOD
+from ..methods import DEFAULT_METHOD, available_methods, get_method
 
 HELP = "Measure methods on benchmark slices, simulated volumes or real scans: table, JSON, figure."
 DEFAULT_METHODS = ("uncorrected", "li", "nmar", DEFAULT_METHOD)
@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="folder of the cases")
     parser.add_argument(
         "--methods", nargs="+", metavar="METHOD", default=DEFAULT_METHODS,
-        help="uncorrected, the methods that `sslmar info` lists, and .safetensors files that `sslmar train` wrote "
+        help="uncorrected, the methods that `sslmar info` lists, .safetensors files that `sslmar train` wrote, and names of results that "
+        "others made (<k>_NAME.npy in 1/cm beside a benchmark case <k>.h5); all for all of them, with their published figures "
         f"(default: {' '.join(DEFAULT_METHODS)})",
     )  # fmt: skip
     parser.add_argument(
@@ -69,19 +70,21 @@ def run(arguments: argparse.Namespace) -> int:
         check_figures_possible(arguments.figure)
 
     from ..device import choose_device
-    from ..evaluation.cases import find_groups
+    from ..evaluation.cases import find_groups, results_of_others
     from ..evaluation.runner import figure_rows, run_evaluation
     from ..evaluation.settings import FBP_NAMES, EvaluationSettings
     from ..evaluation.tables import evaluation_report, format_table
     from .console import progress_bar
 
+    groups = find_groups(arguments.folder, arguments.masks, arguments.limit)
+    others, compares_all = results_of_others(groups), list(arguments.methods) == ["all"]
     settings = EvaluationSettings(
-        methods=arguments.methods,
+        methods=("uncorrected", *available_methods(for_research=True), *others) if compares_all else arguments.methods,
         fbps=FBP_NAMES if arguments.fbp == "both" else (arguments.fbp,),
         trace_source=arguments.trace,
         device=choose_device(arguments.device),
+        others=others,
     )
-    groups = find_groups(arguments.folder, arguments.masks, arguments.limit)
     resume_path, is_temporary = arguments.resume, False
     if resume_path is None and arguments.json is not None:
         resume_path, is_temporary = arguments.json.with_name(arguments.json.name + ".partial"), True
@@ -95,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         folder=arguments.folder.name,
         masks=None if arguments.masks is None else arguments.masks.name,
         trace=arguments.trace,
+        **({"published": _published(settings)} if compares_all else {}),
     )
     if arguments.json is not None:
         write_text(json.dumps(report, indent=1) + "\n", arguments.json, arguments.overwrite)
@@ -107,3 +111,9 @@ def run(arguments: argparse.Namespace) -> int:
         resume_path.unlink(missing_ok=True)
     sys.stdout.write("".join(f"{plain_text(line)}\n" for line in format_table(report).split("\n")[:-1]))
     return 0
+
+
+def _published(settings) -> dict:
+    """What is said of each method beside what was measured: {method: {learned_from, rmse_hu}}."""
+    methods = {label: get_method(method) for label, method in settings.computed.items()}
+    return {label: {"learned_from": one.learned_from, "rmse_hu": one.published_rmse_hu} for label, one in methods.items()}

@@ -22,6 +22,7 @@ BENCHMARK_METAL_ABOVE_HU = 2500.0
 BENCHMARK_SPACING_MM = (1.0, 1.0)  # the files hold none; a body slice of 416 pixels is about 1 mm a pixel
 MASKS_PER_GROUP = 8
 GROUND_TRUTH_FILE = "gt.h5"
+RESULT_SUFFIX = ".npy"
 TRUTH_SUFFIX, MASK_SUFFIX = "_truth", "_mask"
 
 
@@ -57,6 +58,10 @@ class BenchmarkGroup:
     def identity(self) -> str:
         """Which cases these are, for the resume file."""
         return f"{self.slice_name}/{','.join(self.mask_names)}"
+
+    def results_of(self, name: str) -> numpy.ndarray:
+        """What others made of the cases: (cases, 416, 416) in HU, from `<k>_<name>.npy` in 1/cm. InputError where one is missing."""
+        return numpy.stack([_read_result(path.with_name(f"{path.stem}_{name}{RESULT_SUFFIX}")) for path in self.case_paths])
 
     def first_case(self) -> BenchmarkGroup:
         """The group of its first file alone."""
@@ -150,6 +155,15 @@ def find_groups(folder, masks_path=None, limit: int | None = None) -> list[Bench
     return groups[:limit]
 
 
+def results_of_others(groups) -> tuple[str, ...]:
+    """The names of what others made of benchmark cases: of the files `<k>_<name>.npy` beside the cases `<k>.h5`."""
+    names = set()
+    for group in groups:
+        for path in group.case_paths if isinstance(group, BenchmarkGroup) else ():
+            names |= {found.stem.partition("_")[2] for found in path.parent.glob(f"{path.stem}_*{RESULT_SUFFIX}")}
+    return tuple(sorted(names))
+
+
 def read_benchmark_masks(path) -> numpy.ndarray:
     """The benchmark's metal masks, (masks, 416, 416) bool, from an .npz of 0 and 1, (masks, rows, columns).
 
@@ -199,6 +213,16 @@ def _volume_groups(folder: Path) -> list[VolumeGroup]:
         for stem, path in by_stem.items()
         if not (companion.search(stem) and companion.sub("", stem) in by_stem)
     ]
+
+
+def _read_result(path: Path) -> numpy.ndarray:
+    try:
+        image = numpy.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"The result {path} is missing or damaged ({error}): give a NumPy array for each case.") from error
+    if image.shape != BENCHMARK_SHAPE or not numpy.issubdtype(image.dtype, numpy.floating) or not numpy.isfinite(image).all():
+        raise InputError(f"The result {path} is {image.dtype} {image.shape}: give {BENCHMARK_SHAPE} finite numbers in 1/cm, axis 0 x.")
+    return attenuation_to_hu(image.astype(numpy.float64))
 
 
 def _read_hdf5(path: Path, shapes: dict[str, tuple[int, int]]) -> dict[str, numpy.ndarray]:

@@ -79,6 +79,7 @@ class _BenchmarkRun:
 
     def __init__(self, group: BenchmarkGroup, settings: EvaluationSettings):
         cases: BenchmarkCases = group.load()
+        self.group, self.others = group, settings.others
         projector, self.chosen = get_projector(settings.device), settings.chosen
         self.reconstructions = {fbp: get_reconstruction(fbp, settings.device) for fbp in settings.fbps}
         with torch.inference_mode():
@@ -114,6 +115,8 @@ class _BenchmarkRun:
     def correct(self, method: str) -> CorrectedSlices:
         if method == UNCORRECTED:
             return [(one, one.uncorrected_hu) for one in self.slices]
+        if method in self.others:
+            return list(zip(self.slices, len(self.reconstructions) * list(self.group.results_of(method)), strict=True))
         with torch.inference_mode():
             chosen = get_method(self.chosen[method])
             images = {fbp: _to_hu(chosen.image(self.scan, reconstruct)) for fbp, reconstruct in self.reconstructions.items()}

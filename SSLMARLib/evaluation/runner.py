@@ -69,7 +69,7 @@ class ResumeFile:
 
 def weights_in_use(settings: EvaluationSettings) -> dict:
     """{"weights": method -> SHA-256} of the methods that have learned, or nothing: results of other weights are other results."""
-    facts = {label: get_method(method).facts() for label, method in settings.chosen.items() if label != UNCORRECTED}
+    facts = {label: get_method(method).facts() for label, method in settings.computed.items()}
     found = {label: known["weights_sha256"] for label, known in facts.items() if "weights_sha256" in known}
     return {"weights": found} if found else {}
 
@@ -152,7 +152,7 @@ def _finite(value):
 def figure_rows(groups: Sequence[BenchmarkGroup | VolumeGroup], settings: EvaluationSettings, count: int = FIGURE_CASES) -> list[FigureRow]:
     """Cases for `figures.figure_comparison`, spread evenly over the groups; the primary FBP. Runs the methods again."""
     chosen = sorted({round(position) for position in numpy.linspace(0, len(groups) - 1, min(count, len(groups)))})
-    titles = {name: name if name == UNCORRECTED else get_method(method).title for name, method in settings.chosen.items()}
+    titles = {name: name for name in settings.methods} | {name: get_method(one).title for name, one in settings.computed.items()}
     rows = []
     for number in chosen:
         images, captions = {}, {}

@@ -109,6 +109,9 @@ def format_table(report: dict) -> str:
         rows += [[method, *(_text(sizes[group][method]["rmse_hu"], ".1f") for group in sizes)] for method in methods]
         rows.append(["cases", *(str(max(values["cases"] for values in sizes[group].values())) for group in sizes)])
         lines += [*_table(rows), ""]
+    if report.get("published"):
+        lines += ["What the methods learned from, and their published figures (the paper's 2000 cases, LI 50.31 HU)", ""]
+        lines += [*_table(_rows_of_published(report["published"], report["summary"])), ""]
     lines += [f"Measured without a reference, {report['fbp']} FBP", "", *_table(_rows_without_reference(report["summary"]))]
     return "\n".join(lines) + "\n"
 
@@ -138,4 +141,14 @@ def _rows_without_reference(summary: dict) -> list[list[str]]:
     for method, values in summary.items():
         measured = values["without_reference"]
         rows.append([method, *(_text(measured.get(name), ".2f" if name == "sharpness" else ".1f") for name in names)])
+    return rows
+
+
+def _rows_of_published(published: dict, summary: dict) -> list[list[str]]:
+    rows = [["method", "learned from", "published RMSE (HU)", "of LI", "here of LI"]]
+    interpolated_hu = published.get(REFERENCE_METHOD, {}).get("rmse_hu")
+    for method, facts in published.items():
+        ratio = facts["rmse_hu"] / interpolated_hu if facts["rmse_hu"] and interpolated_hu else None
+        here = _text(summary[method]["rmse_ratio_to_li"], ".2f")
+        rows.append([method, facts["learned_from"] or "-", _text(facts["rmse_hu"], ".2f"), _text(ratio, ".2f"), here])
     return rows

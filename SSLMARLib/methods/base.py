@@ -69,6 +69,7 @@ class Method(ABC):
     relative_cost: time of a slice in units of LI's, measured on a CPU; None where it is not known.
     packages: what it needs beyond PyTorch and what every method needs, as named in the panel's requirements.txt.
     for_research: whether it is here to be compared with, not to be used: left out of the panel's short list.
+    learned_from: what its networks learned from, "" where it has none. published_rmse_hu: of the paper's 2000 cases (Yu et al., Table II).
     slices_per_batch: such as {"cpu": 1}: by device, how many slices it corrects at once, where the usual number is too slow. A run
         can be cancelled between batches only, and should end within two seconds then.
     trace_dilation_bins: by which the trace of slices that were loaded as images is wider on both sides than the mask's projection.
@@ -81,6 +82,8 @@ class Method(ABC):
     relative_cost: ClassVar[float | None] = None
     packages: ClassVar[tuple[str, ...]] = ()
     for_research: ClassVar[bool] = False
+    learned_from: ClassVar[str] = ""
+    published_rmse_hu: ClassVar[float | None] = None
     slices_per_batch: ClassVar[dict[str, int]] = {}
     trace_dilation_bins: ClassVar[int] = 1
     small_change_hu: float = 8.0

@@ -19,6 +19,7 @@ class NMAR(Method):
     name = "nmar"
     title = "NMAR"
     description = "Normalized interpolation with a prior of air, soft tissue and bone: keeps bone edges that LI smears."
+    published_rmse_hu = 47.03
     relative_cost = 1.3
 
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:

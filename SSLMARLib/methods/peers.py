@@ -19,6 +19,8 @@ class DuDoNet(PeerMethod):
     name = "dudonet"
     title = "DuDoNet"
     description = "Lin et al. 2019: one network completes the sinogram, one refines the image; trained on simulated pairs."
+    learned_from, published_rmse_hu = "pairs", 38.0
+    shipped_sha256 = "6d8223de9e7e2eef3ae9976aca2e26dc76ff11ffbd2653abab12547fbac5b692"
 
     @staticmethod
     def network_class() -> type:
@@ -39,6 +41,8 @@ class DuDoNetPlusPlus(DuDoNet):
     name = "dudonet++"
     title = "DuDoNet++"
     description = "Lyu et al. 2020: as DuDoNet, but sees the data in the trace and how long each ray is in metal."
+    learned_from, published_rmse_hu = "pairs", 38.29
+    shipped_sha256 = "148753a4a6b16dda3b93a5ecc26ed29c2e7f6c2e0dc828b53294ccde7ad98d47"
 
     @staticmethod
     def network_class() -> type:
@@ -51,6 +55,8 @@ class DeepSinogramCompletion(PeerMethod):
     name = "sinogram_completion"
     title = "deep sinogram completion"
     description = "Yu et al. 2020: a network's prior image, then a network that completes the sinogram; trained on simulated pairs."
+    learned_from, published_rmse_hu = "pairs", 31.15
+    shipped_sha256 = "a599f10b5cdac6fe1eb32680863592cd5af4b1cefbcc874e88038e30ef1541dc"
 
     @staticmethod
     def network_class() -> type:
@@ -67,6 +73,8 @@ class CGANMAR(PeerMethod):
     name = "cganmar"
     title = "cGANMAR"
     description = "Wang et al. 2018: an adversarial network turns the uncorrected image into one without artifacts; no sinogram step."
+    learned_from, published_rmse_hu = "pairs", 39.01
+    shipped_sha256 = "5f3c09b8d53bfa05f28adf90692eae7f27fa1225a3aae94076f89a42f5631ea9"
 
     @staticmethod
     def network_class() -> type:
@@ -89,6 +97,8 @@ class ADN(CGANMAR):
     name = "adn"
     title = "ADN"
     description = "Liao et al. 2020: artifacts are disentangled from images; learned from images with and without, not in pairs."
+    learned_from, published_rmse_hu = "images with and without artifacts", 89.34
+    shipped_sha256 = "3041ef63f0ea2edeffb5f03b3309681fcae686a9595f2e1c6332a414f914fb30"
 
     @staticmethod
     def network_class() -> type:

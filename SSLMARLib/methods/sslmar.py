@@ -34,6 +34,7 @@ class SSLMAR(LearnedMethod):
     name = "sslmar"
     title = "SSLMAR"
     description = "A network that learned from images free of metal gives the prior that fills the metal trace: slowest, smallest error."
+    learned_from = "metal-free CT"
     relative_cost = 8.7
     slices_per_batch = {"cpu": 1}  # of nearly a second each, so that a cancel is quick
     shipped_sha256 = "1df4019aeb44c63e783ccf6b55f94384b65e005921f3f265b5cb6644fc0f0463"

@@ -95,7 +95,7 @@ class _Decoder(nn.Module):
 
 class ADNNetwork(nn.Module):
     """channels: of the finest resolution, 64 as published. residual_blocks: of every encoder and decoder. discriminator_channels: of
-    both discriminators of 34 x 34 pixels. Images divide by 4.
+    both discriminators of 34 x 34 pixels, 0 for none, as shipped. Images divide by 4.
 
     The networks see -1000 to 1000 HU as -1 to 1. Their change is added to the image, cut off at air and at 3000 HU, so that what is
     denser than that window keeps its values: an own choice.
@@ -111,8 +111,10 @@ class ADNNetwork(nn.Module):
         )
         self.clean_decoder = _Decoder(channels, residual_blocks, with_artifacts=False)
         self.affected_decoder = _Decoder(channels, residual_blocks, with_artifacts=True)
-        self.clean_discriminator = PatchDiscriminator(1, discriminator_channels, downsamplings=2)
-        self.affected_discriminator = PatchDiscriminator(1, discriminator_channels, downsamplings=2)
+        if discriminator_channels:
+            self.clean_discriminator, self.affected_discriminator = (
+                PatchDiscriminator(1, discriminator_channels, downsamplings=2) for _ in range(2)
+            )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """image: uncorrected, (slices, rows, columns) in 1/cm; the same without artifacts."""

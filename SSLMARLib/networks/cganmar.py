@@ -14,7 +14,7 @@ class CGANMARNetwork(nn.Module):
     choice); untrained it does no more than that.
 
     channels: of the levels of the generator. stem, residual: see `UNet`. discriminator_channels: of the discriminator of 70 x 70
-    pixels, which sees both the uncorrected image and the one to be judged.
+    pixels, which sees both the uncorrected image and the one to be judged; 0 for none, as shipped.
     """
 
     title = "cGANMAR"
@@ -25,7 +25,8 @@ class CGANMARNetwork(nn.Module):
             "channels": list(channels), "stem": stem, "residual": residual, "discriminator_channels": discriminator_channels,
         }  # fmt: skip
         self.generator = UNet(2, list(channels), stem=stem, residual=residual)
-        self.discriminator = PatchDiscriminator(2, discriminator_channels, downsamplings=3)
+        if discriminator_channels:
+            self.discriminator = PatchDiscriminator(2, discriminator_channels, downsamplings=3)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """image: uncorrected, (slices, rows, columns) in 1/cm; the same without artifacts."""

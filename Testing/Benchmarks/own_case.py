@@ -67,6 +67,13 @@ def with_untrained(part: str, folder: Path):
     return SSLMAR(str(path)) if name == "sslmar" else CNNMAR(str(path))
 
 
+def untrained(method, scan):
+    """A learned method with its network as it was before any training."""
+    torch.manual_seed(0)
+    method._networks[scan.sinogram.device] = method.network_class()(**method.weights_description["network"]).requires_grad_(False).eval()
+    return method
+
+
 def measured(projector) -> dict[str, list[float]]:
     """RMSE in HU of both slices: uncorrected, by each method, by each with an untrained network, and by SinoNet alone; then of
     one slice of the sample "hip", a volume that goes through the whole of `reduce_metal_artifacts`."""
@@ -79,6 +86,10 @@ def measured(projector) -> dict[str, list[float]]:
         methods["sslmar.sinogram_network alone"] = SSLMAR(iterations=0)
         for name, method in methods.items():
             figures[name] = rmse_hu(projector.fbp(method.correct(scan)), truth, scan.metal_mask)
+    for name in available_methods(for_research=True)[len(available_methods()) :]:
+        method = get_method(name)
+        figures[name] = rmse_hu(method.image(scan), truth, scan.metal_mask)
+        figures[f"{name} untrained"] = rmse_hu(untrained(method, scan).image(scan), truth, scan.metal_mask)
     completed = projector.fbp(SSLMAR(iterations=0).correct(scan))
     figures["SinoNet alone, against li"] = rmse_hu(completed, scan.interpolated_image, scan.metal_mask)
     sample = simulate_scan_of("hip", slices=1, device="cpu")

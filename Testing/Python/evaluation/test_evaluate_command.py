@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -38,6 +39,46 @@ def test_weights_that_were_trained_are_evaluated_too(run_evaluate, benchmark_fol
     own_weights.unlink()
     with pytest.raises(InputError, match="There are no weights"):
         run_evaluate(*arguments, "--methods", own_weights, "--overwrite")
+
+
+def test_results_that_others_made_are_measured_too(run_evaluate, benchmark_folder, masks_file, tmp_path):
+    """A perfect one has no error; one of another shape, or one that is missing, is refused."""
+    import h5py
+    import numpy
+
+    from SSLMARLib.tomography import get_projector
+
+    folder = tmp_path / "cases"
+    shutil.copytree(benchmark_folder, folder)
+    import torch
+
+    for case in folder.glob("*/[0-9]*.h5"):
+        with h5py.File(case.parent / "gt.h5") as file:
+            sinogram = torch.from_numpy(numpy.asarray(file["poly_sinogram"], dtype=numpy.float32))
+        numpy.save(case.with_name(f"{case.stem}_published.npy"), get_projector("cpu").fbp(sinogram[None])[0].numpy())
+    arguments = [folder, "--masks", masks_file, "--device", "cpu"]
+    text = run_evaluate(*arguments, "--methods", "li", "published", "--json", tmp_path / "a.json", "--figure", tmp_path / "a.png")
+    summary = json.loads((tmp_path / "a.json").read_text())["summary"]
+    assert summary["published"]["rmse_hu"] < 0.01 < summary["li"]["rmse_hu"] and "published" in text
+    numpy.save(next(folder.glob("*/*_published.npy")), numpy.zeros((5, 5)))
+    with pytest.raises(InputError, match=r"is float64 \(5, 5\): give \(416, 416\) finite numbers"):
+        run_evaluate(*arguments, "--methods", "published")
+    next(folder.glob("*/*_published.npy")).unlink()
+    with pytest.raises(InputError, match="missing or damaged"):
+        run_evaluate(*arguments, "--methods", "published")
+
+
+def test_all_methods_stand_beside_their_published_figures(run_evaluate, benchmark_folder, masks_file, tmp_path):
+    from SSLMARLib.methods import available_methods
+
+    text = run_evaluate(
+        benchmark_folder, "--masks", masks_file, "--device", "cpu", "--json", tmp_path / "a.json", "--limit", "1", "--methods", "all"
+    )
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert list(report["summary"]) == ["uncorrected", *available_methods(for_research=True)]
+    rows = [line.split() for line in text.splitlines() if line.startswith("dudonet ")]
+    assert ["dudonet", "pairs", "38.00", "0.76"] in [row[:4] for row in rows]
+    assert report["published"]["sslmar"] == {"learned_from": "metal-free CT", "rmse_hu": None}
 
 
 def test_the_default_method_is_among_the_default_ones(run_evaluate, benchmark_folder, masks_file, tmp_path):
