@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import tempfile
-import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import pydicom
 
 from ..errors import InputError
-from .dicom_header import PREAMBLE_BYTES, is_dicom_file, is_dicom_start
+from .dicom_header import PREAMBLE_BYTES, is_dicom_file, is_dicom_start, quiet_pydicom
 from .image_file import refuse_name
 
 logger = logging.getLogger(__name__)
@@ -43,7 +42,8 @@ def is_directory_file(path: Path) -> bool:
     if not is_dicom_file(path):
         return False
     try:
-        return pydicom.filereader.read_file_meta_info(path).get("MediaStorageSOPClassUID") == DIRECTORY_CLASS
+        with quiet_pydicom():
+            return pydicom.filereader.read_file_meta_info(path).get("MediaStorageSOPClassUID") == DIRECTORY_CLASS
     except Exception:  # pydicom raises almost anything on damaged elements
         return False
 
@@ -124,8 +124,7 @@ def _unpack_member(archive: Path, opened: zipfile.ZipFile, member: zipfile.ZipIn
 def _files_of_directory(path: Path) -> list[Path]:
     """The files that a DICOMDIR lists and that are there; those that are not are named in a warning."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_pydicom():
             records = pydicom.dcmread(path, force=True).get("DirectoryRecordSequence") or []
             listed = [record.get("ReferencedFileID") for record in records]
             names = [[name] if isinstance(name, str) else list(name) for name in listed if name]

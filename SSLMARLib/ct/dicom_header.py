@@ -6,11 +6,13 @@ Nothing is assumed here: what the file does not state is None. An enhanced (mult
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import os
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -40,6 +42,20 @@ KEYWORDS = (
 )
 SPACING_KEYWORDS = ("PixelSpacing", "NominalScannedPixelSpacing", "ImagerPixelSpacing")
 PHASE_KEYWORDS = (*("TemporalPositionIndex", "TemporalPositionIdentifier", "NominalPercentageOfCardiacPhase", "TriggerTime", "StackID"),)
+
+
+@contextlib.contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """What pydicom warns about or logs, inside, of values that are not as the standard asks for, says nothing to a user."""
+    logger = logging.getLogger("pydicom")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 class UnreadableError(Exception):
@@ -139,8 +155,7 @@ def _begins_without_preamble(start: bytes) -> bool:
 def read_header(path: str | os.PathLike) -> DicomHeader:
     """The header of one file. Raises UnreadableError for what is no DICOM, damaged, or cut off within its pixels."""
     try:
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with open(path, "rb") as file, quiet_pydicom():
             size = os.fstat(file.fileno()).st_size
             start = file.read(PREAMBLE_BYTES + 8)
             if not is_dicom_start(start):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +17,8 @@ import SimpleITK
 from pydicom.encaps import encapsulate, generate_frames
 
 from ..errors import InputError
-from .dicom_header import DicomFrame, DicomHeader
+from .dicom_header import DicomFrame, DicomHeader, quiet_pydicom
+from .image_file import quiet_simple_itk
 
 
 def read_hu(header: DicomHeader, frames: Sequence[DicomFrame]) -> Iterator[numpy.ndarray]:
@@ -27,8 +27,7 @@ def read_hu(header: DicomHeader, frames: Sequence[DicomFrame]) -> Iterator[numpy
     damaged = InputError(f"{header.path} cannot be read as DICOM: its pixels are damaged or incomplete.")
     wanted = [frame.index for frame in frames]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_pydicom(), quiet_simple_itk():
             stored = _stored_values(header, wanted)
             for frame in frames:
                 yield _narrow(_rescaled(next(stored), frame))

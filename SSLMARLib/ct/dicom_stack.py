@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 SAID_PIXELS = 0.1  # a slice that lies farther than this beside the line of all is named
 REFUSED_PIXELS = 0.5  # and one that lies farther than this is refused; so much may orientation and spacing move a corner, too
 STEEPEST_TILT_DEGREES = 45  # gantries tilt by 30 degrees at most
-SAME_POSITION_MM, SAME_POSITION_PART = 1e-3, 0.02  # images nearer than this, or than this part of the distance, are at one position
+SAME_POSITION_MM, SAME_POSITION_PART = 1e-3, 0.03  # images nearer than this, or than this part of a distance or pixel, are at one position
 UNEVEN_MM, UNEVEN_PART = 0.01, 0.02  # positions that differ less from a regular grid, or by less of the distance, are rounded
 LARGEST_REST = 0.2  # so much of a series may be of another kind (a scout, a reformat) and is left out with a word; more is a mixture
 NOT_PERPENDICULAR = 0.02
@@ -201,9 +201,8 @@ def _mean_axes(images: list[DicomImage]) -> numpy.ndarray:
 def _one_at_each_position(path: Path, images: list[DicomImage], normal: numpy.ndarray) -> list[DicomImage]:
     """Copies of an image are dropped; two images at one position are refused."""
     heights_mm = numpy.array([image.frame.position_mm @ normal for image in images])
-    distances_mm = numpy.diff(heights_mm)
-    apart = distances_mm[distances_mm > SAME_POSITION_MM]
-    same_mm = max(SAME_POSITION_MM, SAME_POSITION_PART * float(numpy.median(apart))) if len(apart) else SAME_POSITION_MM
+    usual_mm = max(float(numpy.median(numpy.diff(heights_mm))), min(images[0].frame.pixel_spacing_mm))
+    same_mm = max(SAME_POSITION_MM, SAME_POSITION_PART * usual_mm)
     kept = [images[0]]
     for image, previous_mm, height_mm in zip(images[1:], heights_mm, heights_mm[1:], strict=False):
         if height_mm - previous_mm > same_mm:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import numpy
 import pytest
 
 ROWS, COLUMNS = 12, 9
+TESTING_PYTHON = Path(__file__).resolve().parents[1]
+if str(TESTING_PYTHON) not in sys.path:
+    sys.path.append(str(TESTING_PYTHON))  # where the package odd_series is
 
 
 @pytest.fixture
