@@ -1,6 +1,7 @@
 """The command line: `sslmar VERB ...`. Each verb is a file in `commands/`; here is what they share.
 
-Exit status: 0 done; 2 bad input or arguments, with one line that says what and what to do; 130 cancelled (Ctrl-C).
+Exit status: 0 done; 1 a batch was done, but for some scans; 2 bad input or arguments, with one line that says what and what to do;
+130 cancelled (Ctrl-C).
 """
 
 import argparse
@@ -13,7 +14,7 @@ from ._version import __version__
 from .commands.interruption import STATUS_CANCELLED, Interruption
 from .errors import Cancelled, MARError, plain_text
 
-VERBS = ("demo", "segment", "correct", "simulate", "train", "evaluate", "bench", "info")
+VERBS = ("demo", "segment", "correct", "batch", "simulate", "train", "evaluate", "bench", "info")
 DONE, BAD_INPUT = 0, 2
 REQUIRED_PACKAGES = {"torch", "odl", "safetensors", "SimpleITK", "scipy", "numpy", "tqdm", "filelock"}
 

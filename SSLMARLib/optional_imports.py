@@ -11,6 +11,7 @@ PACKAGES = {  # top-level module: (its name for a user, how it is installed)
     "skimage": ("scikit-image", "`pip install 'sslmar[evaluation]'`"),
     "PIL": ("Pillow", "`pip install 'sslmar[evaluation]'`"),
     "h5py": ("h5py", "`pip install 'sslmar[evaluation]'`"),
+    "distributed": ("Dask distributed", "`pip install 'sslmar[cluster]'`"),
     "matplotlib": ("matplotlib", "`pip install 'sslmar[figures]'`"),
 }
 

@@ -69,7 +69,7 @@ def run(arguments) -> int:
         refuse_existing(path, arguments.overwrite, sources)
     refuse_same_output((arguments.output, arguments.mask_output, arguments.report, arguments.figure))
     if arguments.figure is not None:
-        from ..evaluation.figures import check_figures_possible
+        from ..evaluation.figures import check_figures_possible, figure_of_most_changed_slice
 
         check_figures_possible(arguments.figure)
     with progress_bar(arguments) as progress, all_or_none() as write:
@@ -95,7 +95,7 @@ def run(arguments) -> int:
         if arguments.report is not None:
             write([arguments.report], write_text, result.report.to_json(), arguments.report, **options)
         if arguments.figure is not None:
-            write([arguments.figure], _draw, arguments.figure, volume, result, method.title, **options)
+            write([arguments.figure], figure_of_most_changed_slice, volume, result, method.title, arguments.figure, **options)
     report = result.report
     say(
         arguments,
@@ -103,20 +103,3 @@ def run(arguments) -> int:
         f"({report.metal_volume_ml:.2f} ml of metal) in {report.seconds:.1f} s on {report.device}: {arguments.output}",
     )
     return 0
-
-
-def _draw(path: Path, volume, result, method_title: str, overwrite: bool) -> None:
-    from ..evaluation.figures import figure_before_after, most_changed_slice
-
-    worst = most_changed_slice(volume.voxels_hu, result.volume_hu)
-    figure_before_after(
-        volume.voxels_hu[worst],
-        result.volume_hu[worst],
-        result.metal_mask[worst],
-        path,
-        title=f"slice {worst + 1}",
-        method_title=method_title,
-        spacing_mm=volume.spacing_mm[1:],
-        direction=volume.direction,
-        overwrite=overwrite,
-    )

@@ -105,6 +105,13 @@ def _unpack(archive: Path) -> Path:
     return folder
 
 
+def remove_unpacked() -> None:
+    """Remove the unpacked files of all archives; who needs one of them again unpacks it again."""
+    while _unpacked:
+        _, folder = _unpacked.popitem()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _unpack_member(archive: Path, opened: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
     with opened.open(member) as source:
         start = source.read(PREAMBLE_BYTES + 8)

@@ -58,29 +58,29 @@ class DicomSeries:
         return f"{name}: {self.reason_not_ct}" if self.reason_not_ct else name
 
 
-def list_series(path: str | os.PathLike, subfolders: bool = True) -> list[DicomSeries]:
+def list_series(path: str | os.PathLike, subfolders: bool = True, unreadable: list[str] | None = None) -> list[DicomSeries]:
     """Every DICOM series of a folder (and the folders below it), zip archive, DICOMDIR or single file, in the order of the files.
 
-    Files that are no DICOM are passed over; DICOM files that cannot be read are named in a warning. The list is empty where there is
-    none. A zip archive's files are unpacked and stay until the process ends. Raises InputError for a path that is not there or may not
-    be read, and for a damaged archive or DICOMDIR.
+    Files that are no DICOM are passed over; DICOM files that cannot be read are named in a warning, or each in the list `unreadable`
+    where one is given. The list is empty where there is none. A zip archive's files are unpacked and stay until the process ends.
+    Raises InputError for a path that is not there or may not be read, and for a damaged archive or DICOMDIR.
     """
     path = Path(path)
     refuse_name(path)
     if not path.exists():
         raise InputError(f"{path} does not exist.")
-    headers, unreadable = [], []
+    headers, failures = [], [] if unreadable is None else unreadable
     for file in files_of_source(path, subfolders):
         try:
             refuse_name(file)
             headers.append(read_header(file))
         except UnreadableError as error:
-            unreadable.append(f"{file.name}: {error}")
+            failures.append(f"{file.name}: {error}")
         except InputError as error:
-            unreadable.append(str(error).rstrip("."))
-    if unreadable:
-        more = f"; and {len(unreadable) - NAMES_LISTED} more" if len(unreadable) > NAMES_LISTED else ""
-        logger.warning("%s: left out, as no image could be read in them: %s%s.", path, "; ".join(unreadable[:NAMES_LISTED]), more)
+            failures.append(str(error).rstrip("."))
+    if failures and unreadable is None:
+        more = f"; and {len(failures) - NAMES_LISTED} more" if len(failures) > NAMES_LISTED else ""
+        logger.warning("%s: left out, as no image could be read in them: %s%s.", path, "; ".join(failures[:NAMES_LISTED]), more)
     groups = defaultdict(list)
     for header in headers:
         groups[header.series_uid or ("no series UID", header.study_uid)].append(header)

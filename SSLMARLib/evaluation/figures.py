@@ -170,3 +170,19 @@ def figure_before_after(
     if title:
         figure.suptitle(title, fontsize=10)
     return _save(figure, path, overwrite)
+
+
+def figure_of_most_changed_slice(volume, result, method_title: str, path, overwrite: bool = False):
+    """`figure_before_after` of the slice that a correction changed most. volume: the CTVolume before; result: its CorrectionResult."""
+    worst = most_changed_slice(volume.voxels_hu, result.volume_hu)
+    return figure_before_after(
+        volume.voxels_hu[worst],
+        result.volume_hu[worst],
+        result.metal_mask[worst],
+        path,
+        title=f"slice {worst + 1}",
+        method_title=method_title,
+        spacing_mm=volume.spacing_mm[1:],
+        direction=volume.direction,
+        overwrite=overwrite,
+    )
