@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="METHOD",
         help=f"{', '.join(available_methods())}, or a .safetensors file that `sslmar train` wrote (default {DEFAULT_METHOD})",
     )
-    parser.add_argument("--mask", type=Path, help="metal mask of the input's size and geometry, non-zero = metal")
+    parser.add_argument("--mask", type=Path, help="metal mask of the input's grid: one label that is not zero, or --mask-label says which")
     add_mask_label_argument(parser)
     add_metal_arguments(parser)
     parser.add_argument(
