@@ -9,7 +9,7 @@ import pytest
 
 from SSLMARLib.errors import InputError
 from SSLMARLib.networks.weights import load_weights
-from SSLMARLib.training import cnnmar
+from SSLMARLib.training import simulated_scans
 from SSLMARLib.training.cnnmar import CNNMARTask
 from SSLMARLib.training.configuration import TrainingConfiguration
 from SSLMARLib.training.sslmar import SSLMARTask
@@ -53,7 +53,9 @@ def test_pairs_of_other_masks_are_made_again(kind, make_configuration, make_sslm
         return SSLMARImageTask(make_sslmar_configuration(pairs=4, metal_pixels=[60, 100], **entries)).training.copy()
 
     monkeypatch.setattr(
-        cnnmar, "random_metal_mask", lambda *args, original=cnnmar.random_metal_mask, **more: original(*args, largest_pixels=100, **more)
+        simulated_scans,
+        "random_metal_mask",
+        lambda *args, original=simulated_scans.random_metal_mask, **more: original(*args, largest_pixels=100, **more),
     )
     drawn, rings = pairs(), pairs(metal_shapes=str(ring_file))
     assert sum(has_hole(pair[4] > 0.5) for pair in rings) >= 2 and not numpy.array_equal(drawn, rings)
