@@ -175,6 +175,8 @@ def test_masks_of_labels_and_of_any_shape(sslmar, scan, save, make_voxels, tmp_p
     labels = numpy.zeros((4, 80, 80), numpy.int16)
     labels[0, 40, 40], labels[1, 30:34, 30:33], labels[1, 50:52, 50:52], labels[3, 0, 0] = 1, 7, -3, 255
     words = ["--method", "li", "--mask", save("labels.nrrd", labels), "--mask-output", tmp_path / "used.nii.gz"]
+    assert sslmar("correct", scan, tmp_path / "out.nrrd", *words)[0] == 2  # which of them is metal?
+    words += [word for label in (1, 7, -3, 255) for word in (f"--mask-label={label}",)]
     status, output, _ = sslmar("correct", scan, tmp_path / "out.nrrd", *words)
     assert status == 0 and "3 of 4 slices" in output
     check(scan, tmp_path / "out.nrrd", labels != 0)
