@@ -118,9 +118,8 @@ class _BenchmarkRun:
         if method in self.others:
             return list(zip(self.slices, len(self.reconstructions) * list(self.group.results_of(method)), strict=True))
         with torch.inference_mode():
-            chosen = get_method(self.chosen[method])
-            images = {fbp: _to_hu(chosen.image(self.scan, reconstruct)) for fbp, reconstruct in self.reconstructions.items()}
-        return list(zip(self.slices, (image for batch in images.values() for image in batch), strict=True))
+            images = map(_to_hu, get_method(self.chosen[method]).images(self.scan, list(self.reconstructions.values())))
+            return list(zip(self.slices, (image for batch in images for image in batch), strict=True))
 
 
 def _to_hu(images) -> numpy.ndarray:

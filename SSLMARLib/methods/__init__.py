@@ -15,9 +15,13 @@ from .sslmar import SSLMAR
 from .sslmar_paper import SSLMARPaper
 
 DEFAULT_METHOD = "sslmar"  # of the library, the command line and the panel
-PRODUCTS = (LinearInterpolation, NMAR, CNNMAR, SSLMAR)
-PEERS = (SSLMARPaper, CGANMAR, DuDoNet, DuDoNetPlusPlus, DeepSinogramCompletion, ADN)
-METHODS: dict[str, type[Method]] = {one.name: one for one in (*PRODUCTS, *PEERS)}  # as users see them
+METHODS: dict[str, type[Method]] = {  # in the order in which users see them
+    one.name: one
+    for one in (
+        *(LinearInterpolation, NMAR, CNNMAR, SSLMAR),
+        *(SSLMARPaper, CGANMAR, DuDoNet, DuDoNetPlusPlus, DeepSinogramCompletion, ADN),  # for research
+    )
+}
 WEIGHTS_SUFFIX = ".safetensors"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -93,13 +93,15 @@ class Method(ABC):
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """The corrected sinograms (slices, views, bins); outside the trace they are the scan's own, to the bit."""
 
-    def image(self, scan: MetalAffectedScan, reconstruct: Callable[[torch.Tensor], torch.Tensor] | None = None) -> torch.Tensor:
+    def image(self, scan: MetalAffectedScan) -> torch.Tensor:
         """The corrected slices on the projector's grid, (slices, rows, columns) in 1/cm: the FBP of `correct`; of a method whose
-        result is an image, that image.
+        result is an image, that image."""
+        return self.images(scan, [scan.projector.fbp])[0]
 
-        reconstruct: from sinograms to such images; None for the projector's own FBP.
-        """
-        return (reconstruct or scan.projector.fbp)(self.correct(scan))
+    def images(self, scan: MetalAffectedScan, reconstructions: Sequence[Callable[[torch.Tensor], torch.Tensor]]) -> list[torch.Tensor]:
+        """`image` by each of several functions from sinograms to images; the scan is corrected once."""
+        sinogram = self.correct(scan)
+        return [reconstruct(sinogram) for reconstruct in reconstructions]
 
     def finish(self, slices, corrected, metal_mask, scan: MetalAffectedScan, grid) -> torch.Tensor:
         """What else a method does to slices that were loaded as images, once the sinogram's correction is in them; here nothing.

@@ -19,13 +19,8 @@ class CNNMAR(LearnedMethod):
     description = "A small network's prior image fills the metal trace: trained on simulated metal, better than NMAR."
     learned_from, published_rmse_hu = "pairs", 43.27
     relative_cost = 2.5
+    network_path = "cnnmar.CNNMARNetwork"
     shipped_sha256 = "49e1fd2bab403710a4d4c0d3de7cc7faf09c368f7e4348943d559e89b3aead6b"
-
-    @staticmethod
-    def network_class() -> type:
-        from ..networks.cnnmar import CNNMARNetwork
-
-        return CNNMARNetwork
 
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """Corrected sinograms (slices, views, bins): eq. 8 with the tissue-processed image of the network as prior."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from abc import abstractmethod
 from dataclasses import dataclass, fields
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
@@ -42,11 +42,13 @@ class WeightsConstants:
 class LearnedMethod(Method):
     """A method with weights: shipped ones of the method's name, or those of a file that `sslmar train` wrote.
 
+    network_path: file and class of its network in the folder networks, "cnnmar.CNNMARNetwork", which imports torch.
     shipped_sha256: of the shipped weights; other content under their name is refused. constants_class: what is read from beside
     the weights; a number that is missing there is that of the shipped weights. channels_last: the network's layout in memory.
     """
 
     packages = ("safetensors",)
+    network_path: ClassVar[str]
     shipped_sha256: ClassVar[str]
     constants_class: ClassVar[type[WeightsConstants]] = WeightsConstants
     channels_last: ClassVar[bool] = False
@@ -58,10 +60,11 @@ class LearnedMethod(Method):
             self.title = f"{type(self).title} ({Path(weights).stem})"
         self._networks = {}  # by device, read at first use
 
-    @staticmethod
-    @abstractmethod
-    def network_class() -> type:
+    @classmethod
+    def network_class(cls) -> type:
         """The class of the network, a torch.nn.Module."""
+        module, name = cls.network_path.split(".")
+        return getattr(import_module(f"..networks.{module}", __package__), name)
 
     @cached_property
     def weights_description(self) -> dict:
@@ -101,6 +104,10 @@ class LearnedMethod(Method):
             self._networks[device] = network.to(device, memory_format=layout)
         return self._networks[device]
 
+    def use_network(self, network, device) -> None:
+        """Compute with this network on that device in place of the weights: a training's, or one that has learned nothing."""
+        self._networks[device] = network
+
     @property
     def _pinned_sha256(self) -> str | None:
         return self.shipped_sha256 if self.weights == self.name else None
@@ -115,3 +122,10 @@ class PeerMethod(LearnedMethod):
     for_research = True
     small_change_hu = Method.small_change_hu
     small_change_pixels = Method.small_change_pixels
+
+
+class ImagePeerMethod(PeerMethod):
+    """A peer whose result is an image: `image`, however sinograms are reconstructed."""
+
+    def images(self, scan, reconstructions) -> list:
+        return [self.image(scan)] * len(reconstructions)

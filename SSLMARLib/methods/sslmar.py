@@ -37,6 +37,7 @@ class SSLMAR(LearnedMethod):
     learned_from = "metal-free CT"
     relative_cost = 8.7
     slices_per_batch = {"cpu": 1}  # of nearly a second each, so that a cancel is quick
+    network_path = "sslmar.SSLMARNetwork"
     shipped_sha256 = "1df4019aeb44c63e783ccf6b55f94384b65e005921f3f265b5cb6644fc0f0463"
     constants_class = SSLMARConstants
     channels_last = True
@@ -47,12 +48,6 @@ class SSLMAR(LearnedMethod):
         """
         super().__init__(weights)
         self.iterations, self.with_slice_network = iterations, with_slice_network
-
-    @staticmethod
-    def network_class() -> type:
-        from ..networks.sslmar import SSLMARNetwork
-
-        return SSLMARNetwork
 
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """Corrected sinograms (slices, views, bins): eq. 8 with the refined image as prior, its soft tissue partly uniform.

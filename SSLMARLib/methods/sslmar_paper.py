@@ -21,13 +21,8 @@ class SSLMARPaper(PeerMethod):
     description = "The paper's equations and nothing else: two networks that learned from images free of metal, then replacement."
     learned_from, published_rmse_hu = "metal-free CT", 34.20
     trace_dilation_bins = 0
+    network_path = "sslmar.SSLMARNetwork"
     shipped_sha256 = "0a894c691f36085481bdc1b6c4c1ec389dbbce444672e07af257747d0ce3ff33"
-
-    @staticmethod
-    def network_class() -> type:
-        from ..networks.sslmar import SSLMARNetwork
-
-        return SSLMARNetwork
 
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """S_corr of eq. 8, (slices, views, bins)."""

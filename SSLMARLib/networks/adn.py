@@ -11,7 +11,7 @@ from torch import nn
 
 from ..ct.scale import WATER_ATTENUATION_PER_CM
 from .adversarial import PatchDiscriminator
-from .cganmar import possible_tissue
+from .imgnet import possible_tissue
 
 
 class Disentangled(NamedTuple):

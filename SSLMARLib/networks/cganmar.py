@@ -5,7 +5,7 @@ from torch import nn
 
 from ..ct.scale import HUNDRED_HU_PER_CM, WATER_ATTENUATION_PER_CM
 from .adversarial import PatchDiscriminator
-from .imgnet import scaled_image
+from .imgnet import possible_tissue, scaled_image
 from .unet import UNet
 
 
@@ -33,8 +33,3 @@ class CGANMARNetwork(nn.Module):
         possible = possible_tissue(image)
         inputs = torch.stack([scaled_image(image), possible / WATER_ATTENUATION_PER_CM], dim=1)
         return possible + HUNDRED_HU_PER_CM * self.generator(inputs)
-
-
-def possible_tissue(image: torch.Tensor) -> torch.Tensor:
-    """An image in 1/cm, any shape, cut off at air and at 3000 HU: streaks reach beyond, tissue does not."""
-    return image.clamp(0.0, 4 * WATER_ATTENUATION_PER_CM)

@@ -26,21 +26,36 @@ class DualDomain(NamedTuple):
     image: torch.Tensor
 
 
-class DuDoNetNetwork(nn.Module):
-    """S_se = Tr f(S_LI, Tr) + (1 - Tr) S_LI, then X_LI + g(FBP(S_se), X_LI). Untrained, it is linear interpolation.
+class TwoNetworks(nn.Module):
+    """What networks of both domains have in common: their arguments.
 
     sinogram_channels, image_channels: of the levels of both U-Nets; stem, residual: see `UNet`.
     """
 
-    title = "DuDoNet"
-
     def __init__(self, sinogram_channels=SINOGRAM_CHANNELS, image_channels=IMAGE_CHANNELS, stem: int = 2, residual: bool = True):
         super().__init__()
-        self.options = {
-            "sinogram_channels": list(sinogram_channels), "image_channels": list(image_channels), "stem": stem, "residual": residual,
-        }  # fmt: skip
-        self.sinogram_network = SinoNet(list(sinogram_channels), stem=stem, residual=residual)
-        self.image_network = UNet(2, list(image_channels), stem=stem, residual=residual)
+        channels = {"sinogram_channels": list(sinogram_channels), "image_channels": list(image_channels)}
+        self.options = {**channels, "stem": stem, "residual": residual}  # make the same network again
+
+    def parts(self) -> tuple[list[int], list[int], dict]:
+        """(channels of the sinogram network, of the image network, what else both U-Nets are made with)"""
+        parts = dict(self.options)
+        return parts.pop("sinogram_channels"), parts.pop("image_channels"), parts
+
+
+class DuDoNetNetwork(TwoNetworks):
+    """S_se = Tr f(S_LI, Tr) + (1 - Tr) S_LI, then X_LI + g(FBP(S_se), X_LI). Untrained, it is linear interpolation.
+
+    Arguments: see `TwoNetworks`.
+    """
+
+    title = "DuDoNet"
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        sinogram_channels, image_channels, parts = self.parts()
+        self.sinogram_network = SinoNet(sinogram_channels, **parts)
+        self.image_network = UNet(2, image_channels, **parts)
 
     def forward(self, scan) -> DualDomain:
         """scan: a `methods.base.MetalAffectedScan`."""
@@ -51,9 +66,9 @@ class DuDoNetNetwork(nn.Module):
         return DualDomain(sinogram, completed, interpolated + HUNDRED_HU_PER_CM * self.image_network(inputs))
 
 
-class DuDoNetPlusPlusNetwork(nn.Module):
+class DuDoNetPlusPlusNetwork(TwoNetworks):
     """The sinogram network sees the metal-affected sinogram and, at every level, the length of each ray in metal; the image network
-    sees FBP(S_se), the uncorrected image and the metal mask, and adds to FBP(S_se). Arguments: see `DuDoNetNetwork`.
+    sees FBP(S_se), the uncorrected image and the metal mask, and adds to FBP(S_se). Arguments: see `TwoNetworks`.
 
     Inside the trace the sinogram network adds to S_LI, and what the data there differ by from S_LI is an input: an own choice, which
     untrained is linear interpolation.
@@ -61,13 +76,11 @@ class DuDoNetPlusPlusNetwork(nn.Module):
 
     title = "DuDoNet++"
 
-    def __init__(self, sinogram_channels=SINOGRAM_CHANNELS, image_channels=IMAGE_CHANNELS, stem: int = 2, residual: bool = True):
-        super().__init__()
-        self.options = {
-            "sinogram_channels": list(sinogram_channels), "image_channels": list(image_channels), "stem": stem, "residual": residual,
-        }  # fmt: skip
-        self.sinogram_network = UNet(2, list(sinogram_channels), stem=stem, mask_pyramid=True, circular=True, residual=residual)
-        self.image_network = UNet(3, list(image_channels), stem=stem, residual=residual)
+    def __init__(self, **options):
+        super().__init__(**options)
+        sinogram_channels, image_channels, parts = self.parts()
+        self.sinogram_network = UNet(2, sinogram_channels, mask_pyramid=True, circular=True, **parts)
+        self.image_network = UNet(3, image_channels, **parts)
 
     def forward(self, scan) -> DualDomain:
         """scan: a `methods.base.MetalAffectedScan`, whose data inside the trace are read."""

@@ -44,3 +44,8 @@ class ImgNet(nn.Module):
 def scaled_image(image: torch.Tensor) -> torch.Tensor:
     """An image in 1/cm, any shape, in units of water's attenuation, from -1 to LARGEST_INPUT."""
     return (image / WATER_ATTENUATION_PER_CM).clamp(-1.0, LARGEST_INPUT)
+
+
+def possible_tissue(image: torch.Tensor) -> torch.Tensor:
+    """An image in 1/cm, any shape, cut off at air and at 3000 HU: streaks reach beyond, tissue does not."""
+    return image.clamp(0.0, 4 * WATER_ATTENUATION_PER_CM)

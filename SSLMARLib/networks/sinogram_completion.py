@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
 from ..ct.scale import HUNDRED_HU_PER_CM
 from ..sinogram.replacement import metal_trace_replacement
-from .dual_domain import IMAGE_CHANNELS, SINOGRAM_CHANNELS
+from .dual_domain import TwoNetworks
 from .imgnet import DIFFERENCE_GAIN, scaled_image
 from .sinonet import LINE_INTEGRAL_UNIT, RESIDUAL_UNIT
 from .unet import UNet
@@ -21,22 +20,20 @@ class Completion(NamedTuple):
     image: torch.Tensor
 
 
-class DeepSinogramCompletionNetwork(nn.Module):
+class DeepSinogramCompletionNetwork(TwoNetworks):
     """X_prior = X_LI + f_P(X_ma, X_LI); its projections, and what a second network adds to them, fill the trace.
 
     The residual that the second network learns starts from the prior's own, linearly interpolated across the trace (eq. 8 of Yu et
-    al.'s later paper), so that the filled trace meets its edges; a choice of this project. Arguments: see `DuDoNetNetwork`.
+    al.'s later paper), so that the filled trace meets its edges; a choice of this project. Arguments: see `TwoNetworks`.
     """
 
     title = "deep sinogram completion"
 
-    def __init__(self, sinogram_channels=SINOGRAM_CHANNELS, image_channels=IMAGE_CHANNELS, stem: int = 2, residual: bool = True):
-        super().__init__()
-        self.options = {
-            "sinogram_channels": list(sinogram_channels), "image_channels": list(image_channels), "stem": stem, "residual": residual,
-        }  # fmt: skip
-        self.prior_network = UNet(2, list(image_channels), stem=stem, residual=residual)
-        self.sinogram_network = UNet(2, list(sinogram_channels), stem=stem, mask_pyramid=True, circular=True, residual=residual)
+    def __init__(self, **options):
+        super().__init__(**options)
+        sinogram_channels, image_channels, parts = self.parts()
+        self.prior_network = UNet(2, image_channels, **parts)
+        self.sinogram_network = UNet(2, sinogram_channels, mask_pyramid=True, circular=True, **parts)
 
     def forward(self, scan) -> Completion:
         """scan: a `methods.base.MetalAffectedScan`; outside the trace the sinogram is its own, to the bit."""

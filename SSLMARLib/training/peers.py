@@ -115,7 +115,7 @@ class PeerTask:
     def _result(self, number: int) -> tuple[MetalAffectedScan, torch.Tensor, torch.Tensor]:
         scan, metal_free = self.scan(self.validation[number : number + 1])
         method = self.method()
-        method._networks[scan.sinogram.device] = self.network
+        method.use_network(self.network, scan.sinogram.device)
         return scan, self.projector.fbp(metal_free), method.image(scan)
 
 

@@ -16,7 +16,7 @@ import torch
 
 from SSLMARLib.correction import reduce_metal_artifacts
 from SSLMARLib.ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
-from SSLMARLib.methods import available_methods, get_method
+from SSLMARLib.methods import METHODS, available_methods, get_method
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.cnnmar import CNNMAR
 from SSLMARLib.methods.sslmar import SSLMAR
@@ -70,8 +70,14 @@ def with_untrained(part: str, folder: Path):
 def untrained(method, scan):
     """A learned method with its network as it was before any training."""
     torch.manual_seed(0)
-    method._networks[scan.sinogram.device] = method.network_class()(**method.weights_description["network"]).requires_grad_(False).eval()
+    network = method.network_class()(**method.weights_description["network"]).requires_grad_(False).eval()
+    method.use_network(network, scan.sinogram.device)
     return method
+
+
+def set_apart() -> list[str]:
+    """The methods that are here to be compared with."""
+    return [name for name, one in METHODS.items() if one.for_research]
 
 
 def measured(projector) -> dict[str, list[float]]:
@@ -86,7 +92,7 @@ def measured(projector) -> dict[str, list[float]]:
         methods["sslmar.sinogram_network alone"] = SSLMAR(iterations=0)
         for name, method in methods.items():
             figures[name] = rmse_hu(projector.fbp(method.correct(scan)), truth, scan.metal_mask)
-    for name in available_methods(for_research=True)[len(available_methods()) :]:
+    for name in set_apart():
         method = get_method(name)
         figures[name] = rmse_hu(method.image(scan), truth, scan.metal_mask)
         figures[f"{name} untrained"] = rmse_hu(untrained(method, scan).image(scan), truth, scan.metal_mask)

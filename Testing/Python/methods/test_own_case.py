@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from SSLMARLib.methods import available_methods
+from SSLMARLib.methods import METHODS, available_methods
 
 EXPECTED = json.loads(Path(__file__).with_name("own_case.json").read_text(encoding="utf-8"))
 TOLERANCE = 0.01  # of a figure: rounding of other processors and versions of PyTorch; a change of a method is larger
@@ -46,7 +46,7 @@ def test_each_learned_part_has_an_effect_that_the_figures_show(figures):
         assert figures["sslmar"][slice_index] < 0.99 * figures["sslmar.sinogram_network untrained"][slice_index]
 
 
-@pytest.mark.parametrize("name", available_methods(for_research=True)[len(available_methods()) :])
+@pytest.mark.parametrize("name", [name for name, one in METHODS.items() if one.for_research])
 def test_each_peer_has_learned(figures, name):
     """Its error is smaller than without its training, on the sum of both slices; DuDoNet has learned little so far."""
     assert sum(figures[name]) < (0.985 if name == "dudonet" else 0.9) * sum(figures[f"{name} untrained"])
