@@ -7,18 +7,17 @@ from pathlib import Path
 import numpy
 import torch
 
-from ..ct.attenuation import attenuation_difference_to_hu
 from ..ct.scale import WATER_ATTENUATION_PER_CM
-from ..errors import InputError
 from ..methods.base import MetalAffectedScan
 from ..methods.cnnmar import CNNMAR, network_images, tissue_processing
 from ..networks.cnnmar import CNNMARNetwork
 from ..sinogram.replacement import metal_trace_replacement
 from ..tomography.projector import get_projector
 from .configuration import TrainingConfiguration
-from .pair_file import draw_patches, make_pairs
+from .losses import rmse_hu
+from .pair_file import draw_patches, make_pairs, of_both_sides
 from .simulated_scans import draw_scan
-from .slices import MetalFreeSlices, read_metal_free_slices
+from .slices import MetalFreeSlices, read_both_sides
 
 CHANNELS = 5  # of a pair, float16 in 1/cm: uncorrected, BHC, LI, metal-free truth, metal mask
 
@@ -68,34 +67,16 @@ class CNNMARTask:
     ):
         torch.manual_seed(configuration.seed)
         self.configuration = configuration
-        try:
-            network = CNNMARNetwork(**configuration.network_options)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"network_options is {configuration.network_options} in the training configuration: {error}.") from error
-        self.network = network.to(memory_format=torch.channels_last)
-        size = max(get_projector("cpu").geometry.image_shape)
-        everything = read_metal_free_slices(configuration.data, size, configuration.leave_out)
-        training, validation = everything.split(configuration.validation_share, configuration.seed)
+        self.network = configuration.make_network(CNNMARNetwork).to(memory_format=torch.channels_last)
+        training, validation, facts = read_both_sides(configuration, max(get_projector("cpu").geometry.image_shape))
         self.constants = CNNMAR().constants  # the shipped weights' own, for the new ones too
-        self.description = {
-            "method": CNNMAR.name,
-            "constants": asdict(self.constants),
-            "network": self.network.options,
-            "training_patients": len(numpy.unique(training.patients)),
-            "validation_patients": len(numpy.unique(validation.patients)),
-            "training_slices": len(training),
-        }
-        output = Path(configuration.output)
-        output.mkdir(parents=True, exist_ok=True)
+        self.description = {"method": CNNMAR.name, "constants": asdict(self.constants), "network": self.network.options, **facts}
 
-        self.training, self.validation = (
-            simulate_pairs(
-                slices, count, configuration, 2 * configuration.seed + side, output / f"{what}_pairs.npy", what, progress, is_cancelled
-            )
-            for side, (slices, count, what) in enumerate(
-                ((training, configuration.pairs, "training"), (validation, configuration.validation_pairs, "validation"))
-            )
-        )
+        def make(slices, count, seed, what):
+            path = Path(configuration.output) / f"{what}_pairs.npy"
+            return simulate_pairs(slices, count, configuration, seed, path, what, progress, is_cancelled)
+
+        self.training, self.validation = of_both_sides(configuration, training, validation, make)
 
     def loss(self, step: int) -> torch.Tensor:
         """Mean absolute error outside metal, in units of water's attenuation. The convolutions run in bfloat16."""
@@ -118,16 +99,12 @@ class CNNMARTask:
             images = torch.from_numpy(pair.astype(numpy.float32))
             truth, metal = images[3], images[4] > 0.5
             found = self.network(images[None, :3].contiguous(memory_format=torch.channels_last))
-            li_rmse = _rmse_hu(images[2], truth, metal)
+            li_rmse = rmse_hu(images[2], truth, metal)
             affected = MetalAffectedScan.from_images(truth[None], metal[None], projector)
             uniform = tissue_processing(found, metal[None], self.constants.soft_tissue_hu, self.constants.border_pixels)
             prior = projector.project(uniform)
             replaced = projector.fbp(metal_trace_replacement(affected.sinogram, prior, affected.trace))[0]
-            baseline = _rmse_hu(affected.interpolated_image[0], affected.uncorrected_image[0], metal)
-            ratios["network"].append(_rmse_hu(found[0], truth, metal) / li_rmse)
-            ratios["score"].append(_rmse_hu(replaced, affected.uncorrected_image[0], metal) / baseline)
+            baseline = rmse_hu(affected.interpolated_image[0], affected.uncorrected_image[0], metal)
+            ratios["network"].append(rmse_hu(found[0], truth, metal) / li_rmse)
+            ratios["score"].append(rmse_hu(replaced, affected.uncorrected_image[0], metal) / baseline)
         return {name: float(numpy.mean(values)) for name, values in ratios.items()}
-
-
-def _rmse_hu(image, truth, metal) -> float:
-    return float(attenuation_difference_to_hu((image - truth)[~metal]).square().mean().sqrt())

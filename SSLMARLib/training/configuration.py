@@ -107,6 +107,13 @@ class TrainingConfiguration:
         if not is_good:
             raise InputError(f"{name} is {getattr(self, name)!r} in the training configuration: give {wanted}.")
 
+    def make_network(self, network_class: type):
+        """A network of network_options. Raises InputError where they cannot be used."""
+        try:
+            return network_class(**self.network_options)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"network_options is {self.network_options} in the training configuration: {error}.") from error
+
     def to_dict(self) -> dict:
         return asdict(self)
 

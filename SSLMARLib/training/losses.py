@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from ..ct.attenuation import attenuation_difference_to_hu
 from ..errors import InputError
 
 
@@ -56,6 +57,11 @@ def end_to_end_loss(corrected_image: torch.Tensor, reference_image: torch.Tensor
     The paper names training through metal trace replacement as its future work. (slices, rows, columns) in 1/cm; metal boolean.
     """
     return _mean_difference(corrected_image, reference_image, ~metal)
+
+
+def rmse_hu(image: torch.Tensor, truth: torch.Tensor, metal: torch.Tensor) -> float:
+    """What validations measure: root mean square error in HU of images in 1/cm, metal (boolean) left out; all of one shape."""
+    return float(attenuation_difference_to_hu((image - truth)[~metal]).square().mean().sqrt())
 
 
 def _mean_difference(one, other, where=None):

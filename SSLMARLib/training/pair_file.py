@@ -10,6 +10,7 @@ import torch
 from ..atomic_files import write_text
 from ..errors import Cancelled
 
+WIDER_TRACE_SHARE = 0.5  # of the pairs have a trace one bin wider on both sides, as `correct` uses it
 RECIPE = 3  # to be raised where what is drawn for a pair, or computed from it, changes: pairs of another recipe are made again
 
 
@@ -44,6 +45,14 @@ def make_pairs(
         images[number] = make_pair(number)
         write_text(json.dumps({"pairs": number + 1, "made_from": made_from}) + "\n", done_path, overwrite=True)
     return images
+
+
+def of_both_sides(configuration, training, validation, make: Callable) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """What make(slices, count, seed, "training" or "validation") returns for each side, with the configuration's numbers of pairs and
+    a seed of its own. The output folder is made first."""
+    Path(configuration.output).mkdir(parents=True, exist_ok=True)
+    sides = (training, configuration.pairs, "training"), (validation, configuration.validation_pairs, "validation")
+    return tuple(make(slices, count, 2 * configuration.seed + side, what) for side, (slices, count, what) in enumerate(sides))
 
 
 def draw_patches(pairs: numpy.ndarray, count: int, size: int, generator: numpy.random.Generator, metal_channel: int) -> torch.Tensor:

@@ -10,10 +10,9 @@ from typing import ClassVar
 import numpy
 import torch
 
-from ..ct.attenuation import attenuation_difference_to_hu, attenuation_to_hu
+from ..ct.attenuation import attenuation_to_hu
 from ..ct.scale import HUNDRED_HU_PER_CM
 from ..device import to_array
-from ..errors import InputError
 from ..methods.base import MetalAffectedScan
 from ..methods.learned import LearnedMethod
 from ..methods.peers import ADN, CGANMAR, DeepSinogramCompletion, DuDoNet, DuDoNetPlusPlus
@@ -24,12 +23,12 @@ from ..sinogram.trace import metal_trace
 from ..tomography.projector import get_projector
 from .configuration import TrainingConfiguration
 from .distributed import process_device
-from .losses import completion_loss, refinement_loss
+from .losses import completion_loss, end_to_end_loss, refinement_loss, rmse_hu
+from .pair_file import WIDER_TRACE_SHARE, of_both_sides
 from .simulated_scans import simulate_sinograms, stored_scans
-from .slices import read_metal_free_slices
+from .slices import read_both_sides
 
 DRAWING = 7  # part of the seed
-WIDER_TRACE_SHARE = 0.5  # of the scans have a trace one bin wider on both sides, as `correct` uses it
 
 
 class PeerTask:
@@ -47,32 +46,18 @@ class PeerTask:
         self.configuration = configuration
         self.device = process_device(configuration.device)
         self.projector = get_projector(self.device)
-        try:
-            network = self.method.network_class()(**configuration.network_options)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"network_options is {configuration.network_options} in the training configuration: {error}.") from error
+        network = configuration.make_network(self.method.network_class())
         self.network = network.to(self.device, memory_format=torch.channels_last)
-        everything = read_metal_free_slices(configuration.data, max(self.projector.geometry.image_shape), configuration.leave_out)
-        parts = everything.split(configuration.validation_share, configuration.seed)
-        self.description = {
-            "method": self.method.name,
-            "network": self.network.options,
-            "training_patients": len(numpy.unique(parts[0].patients)),
-            "validation_patients": len(numpy.unique(parts[1].patients)),
-            "training_slices": len(parts[0]),
-        }
+        training, validation, facts = read_both_sides(configuration, max(self.projector.geometry.image_shape))
+        self.description = {"method": self.method.name, "network": self.network.options, **facts}
         self.terms: dict[str, torch.Tensor] = {}
-        output = Path(configuration.output)
-        output.mkdir(parents=True, exist_ok=True)
         simulator = get_projector("cpu")
-        self.training, self.validation = (
-            simulate_sinograms(
-                slices, count, configuration, 2 * configuration.seed + side, simulator, output / f"{what}_scans.npy", progress, is_cancelled
-            )
-            for side, (slices, count, what) in enumerate(
-                ((parts[0], configuration.pairs, "training"), (parts[1], configuration.validation_pairs, "validation"))
-            )
-        )
+
+        def make(slices, count, seed, what):
+            path = Path(configuration.output) / f"{what}_scans.npy"
+            return simulate_sinograms(slices, count, configuration, seed, simulator, path, progress, is_cancelled)
+
+        self.training, self.validation = of_both_sides(configuration, training, validation, make)
 
     def loss(self, step: int) -> torch.Tensor:
         """The sum of the terms for the mini-batch of a step."""
@@ -102,7 +87,7 @@ class PeerTask:
         ratios = []
         for number in range(len(self.validation)):
             scan, truth, image = self._result(number)
-            errors = [_rmse_hu(one, truth, scan.metal_mask) for one in (image, scan.interpolated_image)]
+            errors = [rmse_hu(one, truth, scan.metal_mask) for one in (image, scan.interpolated_image)]
             ratios.append(errors[0] / errors[1])
         return {"score": float(numpy.mean(ratios))}
 
@@ -119,10 +104,6 @@ class PeerTask:
         return scan, self.projector.fbp(metal_free), method.image(scan)
 
 
-def _rmse_hu(image: torch.Tensor, truth: torch.Tensor, metal: torch.Tensor) -> float:
-    return float(attenuation_difference_to_hu((image - truth)[~metal]).square().mean().sqrt())
-
-
 class DuDoNetTask(PeerTask):
     """L1 of the sinogram, of its FBP (Radon consistency), and of the result outside metal, with equal weights."""
 
@@ -130,11 +111,10 @@ class DuDoNetTask(PeerTask):
 
     def loss_terms(self, scan, metal_free, truth):
         found = self.network(scan)
-        clean = ~scan.metal_mask
         return {
             "sinogram": completion_loss(found.sinogram, metal_free),
-            "consistency": refinement_loss(found.completed_image * clean, truth * clean),
-            "image": refinement_loss(found.image * clean, truth * clean),
+            "consistency": end_to_end_loss(found.completed_image, truth, scan.metal_mask),
+            "image": end_to_end_loss(found.image, truth, scan.metal_mask),
         }
 
 
@@ -149,11 +129,10 @@ class DeepSinogramCompletionTask(PeerTask):
 
     def loss_terms(self, scan, metal_free, truth):
         found = self.network(scan)
-        clean = ~scan.metal_mask
         return {
             "prior": refinement_loss(found.prior_image, truth),
             "sinogram": completion_loss(found.sinogram, metal_free),
-            "image": refinement_loss(found.image * clean, truth * clean),
+            "image": end_to_end_loss(found.image, truth, scan.metal_mask),
         }
 
 
@@ -168,7 +147,7 @@ class CGANMARTask(PeerTask):
         condition = scaled_image(uncorrected)
         pairs = (torch.stack([condition, scaled_image(torch.where(scan.metal_mask, uncorrected, image))], 1) for image in (truth, found))
         generator, discriminator = adversarial_losses(self.network.discriminator, *pairs)
-        difference = ((found - truth) * ~scan.metal_mask).abs().mean() / HUNDRED_HU_PER_CM
+        difference = end_to_end_loss(found, truth, scan.metal_mask) / HUNDRED_HU_PER_CM
         return {"difference": 10 * difference, "generator": generator, "discriminator": discriminator}
 
 

@@ -15,6 +15,7 @@ from ..ct.resampling import SliceGrid
 from ..ct.scale import BODY_ABOVE_HU
 from ..device import to_array, to_tensor
 from ..errors import InputError
+from .configuration import TrainingConfiguration
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,18 @@ def read_metal_free_slices(folder: str | Path, size: int = 416, leave_out=()) ->
     """
     scans = [(scan.on_grid(size), scan.patients) for scan in metal_free_scans(folder, leave_out)]
     return MetalFreeSlices(*(numpy.concatenate(parts) for parts in zip(*scans, strict=True)))
+
+
+def read_both_sides(configuration: TrainingConfiguration, size: int) -> tuple[MetalFreeSlices, MetalFreeSlices, dict[str, int]]:
+    """(what is learned from, what validates, how much of it there is, for the weights' description), as a configuration says."""
+    everything = read_metal_free_slices(configuration.data, size, configuration.leave_out)
+    training, validation = everything.split(configuration.validation_share, configuration.seed)
+    facts = {
+        "training_patients": len(numpy.unique(training.patients)),
+        "validation_patients": len(numpy.unique(validation.patients)),
+        "training_slices": len(training),
+    }
+    return training, validation, facts
 
 
 @dataclass(frozen=True)

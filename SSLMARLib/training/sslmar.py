@@ -22,7 +22,7 @@ from .data_errors import DataErrors, draw_measured_share, spoiled
 from .distributed import process_device, processes, rank
 from .losses import LossWeights, completion_loss, consistency_loss, end_to_end_loss, refinement_loss
 from .metal_pairs import BatchesInOrder, MetalPairs
-from .slices import read_metal_free_slices
+from .slices import read_both_sides
 
 TRAINING, VALIDATION, SPOILING, SHARES = 1, 2, 3, 4  # parts of the seed
 
@@ -60,18 +60,14 @@ class SSLMARTask:
         self.iterations = configuration.iterations if refines else 0
         if progress:
             progress(0.0, "Reading the metal-free slices")
-        size = max(self.projector.geometry.image_shape)
-        everything = read_metal_free_slices(configuration.data, size, configuration.leave_out)
-        training, validation = everything.split(configuration.validation_share, configuration.seed)
+        training, validation, facts = read_both_sides(configuration, max(self.projector.geometry.image_shape))
         self.constants = SSLMAR().constants  # the shipped weights' own, for the new ones too
         self.description = {
             "method": self.method.name,
             "constants": asdict(self.constants),
             "network": self.network.options,
             "iterations": self.iterations,
-            "training_patients": len(numpy.unique(training.patients)),
-            "validation_patients": len(numpy.unique(validation.patients)),
-            "training_slices": len(training),
+            **facts,
         }
         self.terms: dict[str, torch.Tensor] = {}  # of the last step's loss, before they are weighted
         seed, batch_size = configuration.seed, configuration.batch_size

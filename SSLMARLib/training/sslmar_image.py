@@ -15,13 +15,12 @@ from ..methods.restoration import metal_subtraction
 from ..methods.sslmar_paper import SSLMARPaper
 from .configuration import TrainingConfiguration
 from .data_errors import draw_measured_share
-from .pair_file import draw_patches, make_pairs
+from .pair_file import WIDER_TRACE_SHARE, draw_patches, make_pairs
 from .sslmar import SPOILING, TRAINING, SSLMARTask
 
 CHANNELS = 5  # of a pair, float16 in 1/cm: completed (LI, where SinoNet has not learned), NMAR, measured, reference, metal mask
 METAL_CHANNEL = 4
 PAIRS_AT_ONCE = 4
-WIDER_TRACE_SHARE = 0.5  # of the pairs have a trace one bin wider on both sides, as `correct` uses it
 
 
 class SSLMARImageTask(SSLMARTask):

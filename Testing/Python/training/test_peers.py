@@ -15,6 +15,7 @@ from SSLMARLib.methods import get_method
 from SSLMARLib.networks.weights import load_weights
 from SSLMARLib.training import peers
 from SSLMARLib.training.simulated_scans import LINE_INTEGRAL_STEP, draw_scan, stored_scans
+from SSLMARLib.training.slices import read_metal_free_slices
 from SSLMARLib.training.trainer import LOG_NAME, train
 
 DUAL = {"sinogram_channels": [4, 6, 8], "image_channels": [4, 6, 8]}
@@ -50,7 +51,7 @@ def test_what_is_stored_is_the_simulated_scan(make, small_projector):
     task, configuration = make("dudonet")
     assert task.training.shape == (6, 3, 96, 97) and task.training.dtype == numpy.uint16
     affected, metal_free, masks = stored_scans(task.training, small_projector.geometry.image_shape)
-    everything = peers.read_metal_free_slices(configuration.data, 64, ())
+    everything = read_metal_free_slices(configuration.data, 64, ())
     training, _ = everything.split(configuration.validation_share, configuration.seed)
     scan = draw_scan(training, configuration, (), numpy.random.default_rng([0, 4]), small_projector)
     assert (affected[4] - scan.sinogram[0]).abs().max() < 0.51 * LINE_INTEGRAL_STEP
