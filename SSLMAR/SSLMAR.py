@@ -234,10 +234,9 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.showStatus(str(error))
         if isinstance(error, MARError):
-            details = getattr(error, "details", "")
-            logging.warning(" ".join(filter(None, [str(error), details])))
-            if details:
-                slicer.util.errorDisplay(str(error), detailedText=details)
+            logging.warning(" ".join(filter(None, [str(error), error.details])))
+            if error.details:
+                slicer.util.errorDisplay(str(error), detailedText=error.details)
             return
         details = "".join(traceback.format_exception(error))
         slicer.util.errorDisplay(_("This did not work: {error}").format(error=error), detailedText=details)

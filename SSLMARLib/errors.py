@@ -14,7 +14,9 @@ def plain_text(text: str) -> str:
 
 class MARError(Exception):
     """Anything SSLMAR reports to a user. The message is a full sentence for that user, not for a developer; as it may quote a file,
-    it goes through `plain_text`."""
+    it goes through `plain_text`. details: what only an administrator wants to know, such as what pip said; mostly empty."""
+
+    details = ""
 
     def __init__(self, *values, **options) -> None:
         super().__init__(*(plain_text(value) if isinstance(value, str) else value for value in values), **options)

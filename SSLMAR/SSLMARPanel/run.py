@@ -180,9 +180,9 @@ class RemainingTime:
 
     def text(self, fraction, now):
         """Return what to say at a time in seconds; "" while too little has been done to judge by."""
-        from SSLMARLib.expected_time import SLICES_BEGIN
+        from SSLMARLib.slicer_logic.job import FIRST_SLICE
 
-        if fraction >= SLICES_BEGIN and self._begin is None:
+        if fraction >= FIRST_SLICE and self._begin is None:
             self._begin = self._last = (fraction, now)
         if self._begin is not None and fraction > self._last[0]:
             self._last = (fraction, now)

@@ -52,7 +52,7 @@ def onSampleChosen(source):
     except Cancelled:
         logging.info("The simulation of a sample scan was cancelled.")
     except MARError as error:
-        slicer.util.errorDisplay(str(error), detailedText=getattr(error, "details", ""))
+        slicer.util.errorDisplay(str(error), detailedText=error.details)
     return []
 
 

@@ -68,18 +68,12 @@ class ThresholdPreview:
         """Put the part of a mask that holds metal into the node, in its place in space."""
         import vtk
 
-        from SSLMARLib.slicer_logic.nodes import ijkToRas, imageFromArray
+        from SSLMARLib.slicer_logic.nodes import ijkToRas, imageFromArray, metalBox, moveOrigin
 
-        box = []
-        for axis in range(3):
-            occupied = numpy.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-            box.append(slice(occupied[0], occupied[-1] + 1) if occupied.size else slice(0, 1))
-        matrix = ijkToRas(volume)
-        origin = matrix.MultiplyPoint((*(int(part.start) for part in reversed(box)), 1.0))
-        for axis in range(3):
-            matrix.SetElement(axis, 3, origin[axis])
+        box, matrix = metalBox(mask), ijkToRas(volume)
+        moveOrigin(matrix, [part.start for part in reversed(box)])
         self.node.SetIJKToRASMatrix(matrix)
-        self.node.SetAndObserveImageData(imageFromArray(mask[tuple(box)], vtk.VTK_UNSIGNED_CHAR))
+        self.node.SetAndObserveImageData(imageFromArray(mask[box], vtk.VTK_UNSIGNED_CHAR))
         self.node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
 
     def _putIntoViews(self, scene):
@@ -96,12 +90,9 @@ class ThresholdPreview:
 
 
 def _addColors(scene):
+    from SSLMARLib.slicer_logic.nodes import setHiddenColors
+
     colors = slicer.vtkMRMLColorTableNode()
     colors.SetName(f"{NODE_NAME} color")
-    colors.SetHideFromEditors(True)
-    colors.SetSaveWithScene(False)
-    colors.SetTypeToUser()
-    colors.SetNumberOfColors(2)
-    colors.SetColor(0, "nothing", 0.0, 0.0, 0.0, 0.0)
-    colors.SetColor(1, "metal", *COLOR, 1.0)
+    setHiddenColors(colors, [(0.0, 0.0, 0.0, 0.0), (*COLOR, 1.0)])
     return scene.AddNode(colors)

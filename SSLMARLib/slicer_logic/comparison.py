@@ -16,7 +16,7 @@ import vtk
 from ..errors import InputError
 from .i18n import _
 from .job import changedSlices
-from .nodes import AID, arrayFromImage, copyDisplay, ijkToRas, imageFromArray, newNode, placeBeside, removeWithDisplay
+from .nodes import AID, arrayFromImage, copyDisplay, ijkToRas, imageFromArray, newNode, placeBeside, removeWithDisplay, setHiddenColors
 from .views import LEFT_VIEW, RIGHT_VIEW, Layers, Plane, compositeNode, compositeNodes, layoutNode, sliceNode
 
 SIDE_BY_SIDE, DIFFERENCE, SWIPE = "side by side", "difference", "swipe"
@@ -213,15 +213,10 @@ def _differenceImage(inputVolume, correctedVolume):
 def _addDifferenceColors(comparison: Comparison):
     """Add the color table, blue below 0 HU, black at 0, red above, and return its node, hidden from users and not saved."""
     with newNode(comparison.correctedVolume.GetScene(), "vtkMRMLColorTableNode", _("MAR difference")) as colors:
-        colors.SetSaveWithScene(False)
-        colors.SetHideFromEditors(True)
-        colors.SetTypeToUser()
-        colors.SetNumberOfColors(COLORS)
         middle = COLORS // 2
-        for index in range(COLORS):
-            strength = abs(index - middle) / middle
-            color = BLUE if index < middle else RED
-            colors.SetColor(index, f"{index}", *(strength * part for part in color), 1.0)
+        strengths = [abs(index - middle) / middle for index in range(COLORS)]
+        colored = [(BLUE if index < middle else RED, strength) for index, strength in enumerate(strengths)]
+        setHiddenColors(colors, [(*(strength * part for part in color), 1.0) for color, strength in colored])
     comparison.undo.callback(removeWithDisplay, colors)
     return colors
 

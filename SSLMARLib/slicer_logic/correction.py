@@ -25,6 +25,7 @@ from .nodes import (
     copyDisplay,
     ijkToRas,
     imageFromArray,
+    moveOrigin,
     newNode,
     nodesOfClass,
     placeBeside,
@@ -153,9 +154,7 @@ class Correction(Computable):
         place, transformId = self._place()
         matrix = vtk.vtkMatrix4x4()
         matrix.DeepCopy(place)
-        origin = place.MultiplyPoint((0, 0, self.job.sliceIndex or 0, 1))
-        for axis in range(3):
-            matrix.SetElement(axis, 3, origin[axis])
+        moveOrigin(matrix, (0, 0, self.job.sliceIndex or 0))
         node.SetIJKToRASMatrix(matrix)
         node.SetAndObserveImageData(imageFromArray(result.volume_hu, self.grid[1]))
         node.SetAndObserveTransformNodeID(transformId)

@@ -8,11 +8,12 @@ import numpy
 
 from ..ct.metal_search import MetalSearch
 from ..errors import Cancelled, NoMetalError
-from ..expected_time import Stopwatch
+from ..expected_time import SLICES_BEGIN, Stopwatch
 
 Progress = Callable[[float, str], None]
 IsCancelled = Callable[[], bool]
 CORRECTED = 0.95  # of the progress: the rest is measuring
+FIRST_SLICE = CORRECTED * SLICES_BEGIN  # of the progress: the start before it is no measure of the time that is left
 
 
 @dataclass(frozen=True, eq=False)

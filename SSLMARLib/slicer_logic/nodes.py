@@ -73,10 +73,15 @@ def ijkToRas(volume):
     volume.GetIJKToRASMatrix(matrix)
     image = volume.GetImageData()
     if image is not None:
-        origin = matrix.MultiplyPoint((*image.GetExtent()[::2], 1.0))
-        for axis in range(3):
-            matrix.SetElement(axis, 3, origin[axis])
+        moveOrigin(matrix, image.GetExtent()[::2])
     return matrix
+
+
+def moveOrigin(matrix, ijk) -> None:
+    """Let an IJK-to-RAS matrix begin to count at the voxel (i, j, k)."""
+    origin = matrix.MultiplyPoint((*map(float, ijk), 1.0))
+    for axis in range(3):
+        matrix.SetElement(axis, 3, origin[axis])
 
 
 def browserOf(sequenceNode):
@@ -96,6 +101,25 @@ def sequenceOf(volume):
         if sequence is not None:
             return sequence
     return None
+
+
+def metalBox(mask: numpy.ndarray) -> tuple[slice, slice, slice]:
+    """Return the bounding box (slices, rows, columns) of what is True in a mask; of an empty one its first voxel."""
+    box = []
+    for axis in range(3):
+        occupied = numpy.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        box.append(slice(int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else slice(0, 1))
+    return tuple(box)
+
+
+def setHiddenColors(node, colors) -> None:
+    """Let a color table node hold these (red, green, blue, opacity); no list shows it, and it is not saved with the scene."""
+    node.SetHideFromEditors(True)
+    node.SetSaveWithScene(False)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(len(colors))
+    for index, color in enumerate(colors):
+        node.SetColor(index, f"{index}", *color)
 
 
 def transformBetween(node, otherNode):

@@ -10,7 +10,7 @@ from ..ct.metal_search import MetalSearch
 from ..errors import InputError, NoMetalError
 from .i18n import _
 from .job import checksumOf
-from .nodes import ATTRIBUTE_PREFIX, arrayFromImage, ijkToRas, newNode, placeBeside, transformBetween
+from .nodes import ATTRIBUTE_PREFIX, arrayFromImage, ijkToRas, metalBox, newNode, placeBeside, transformBetween
 from .volumes import checkInputVolume
 
 METAL_SEGMENT_NAME = "Metal"
@@ -242,16 +242,13 @@ def _labelmapOfSegment(metalSegmentation, segmentID: str):
 
 def labelmapOfMask(mask: numpy.ndarray, matrix):
     """Return a bool mask (slices, rows, columns) as an oriented image that covers the metal's bounding box only."""
-    extent = []
-    for axis in (2, 1, 0):
-        occupied = numpy.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        extent += [int(occupied[0]), int(occupied[-1])]
+    box = metalBox(mask)
+    extent = [edge for part in reversed(box) for edge in (part.start, part.stop - 1)]
     labelmap = slicer.vtkOrientedImageData()
     labelmap.SetExtent(*extent)
     labelmap.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
     labelmap.SetImageToWorldMatrix(matrix)
-    columns, rows, slices = (slice(extent[i], extent[i + 1] + 1) for i in (0, 2, 4))
-    arrayFromImage(labelmap)[:] = mask[slices, rows, columns]
+    arrayFromImage(labelmap)[:] = mask[box]
     return labelmap
 
 

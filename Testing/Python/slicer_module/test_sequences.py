@@ -35,6 +35,19 @@ def make_sequence(make_volume):
 
 
 @pytest.fixture
+def no_metal_in_the_second(library):
+    """The library finds metal in all frames but the second."""
+    calls = []
+
+    def work(progress, is_cancelled):
+        calls.append(1)
+        if len(calls) == 2:
+            raise NoMetalError("No metal found.")
+
+    library.work = work
+
+
+@pytest.fixture
 def node_ids(rig):
     import slicer
 
@@ -176,16 +189,8 @@ def test_what_a_removed_sequence_kept_in_memory_is_given_back(make_sequence, sli
     assert len(strength._fullResults) == kept
 
 
-def test_a_frame_without_metal_has_no_report_and_the_others_have(make_sequence, slicer_logic, library):
+def test_a_frame_without_metal_has_no_report_and_the_others_have(make_sequence, slicer_logic, no_metal_in_the_second):
     sequence, browser = make_sequence()
-    calls = []
-
-    def no_metal_in_the_second(progress, is_cancelled):
-        calls.append(1)
-        if len(calls) == 2:
-            raise NoMetalError("No metal found.")
-
-    library.work = no_metal_in_the_second
     result = browser.GetProxyNode(slicer_logic.processSequence(sequence))
     assert slicer_logic.reportTable(result).GetNumberOfRows() > 10
     browser.SetSelectedItemNumber(1)
@@ -194,16 +199,8 @@ def test_a_frame_without_metal_has_no_report_and_the_others_have(make_sequence, 
     slicer_logic.setStrength(result, 0.5)  # the others can be blended
 
 
-def test_a_frame_without_metal_is_taken_over(make_sequence, slicer_logic, library):
+def test_a_frame_without_metal_is_taken_over(make_sequence, slicer_logic, no_metal_in_the_second):
     sequence, _ = make_sequence()
-    calls = []
-
-    def no_metal_in_the_second(progress, is_cancelled):
-        calls.append(1)
-        if len(calls) == 2:
-            raise NoMetalError("No metal found.")
-
-    library.work = no_metal_in_the_second
     before = frames_of(sequence)
     after = frames_of(slicer_logic.processSequence(sequence))
     assert [int((one - other).max()) for one, other in zip(before, after, strict=True)] == [1, 0, 1]

@@ -118,6 +118,20 @@ def test_the_remaining_time_falls_between_two_steps(module):
     assert texts == [f" - about {seconds} s left" for seconds in (30, 25, 15, 1)]
 
 
+def test_the_first_slice_of_a_job_counts_for_the_remaining_time(module, volume, library):
+    """The job's progress leaves room for measuring, so its first slice begins a little before the library's."""
+    from SSLMARPanel.run import RemainingTime
+
+    from SSLMARLib import slicer_logic
+    from SSLMARLib.expected_time import SLICES_BEGIN
+
+    seen = []
+    library.work = lambda progress, is_cancelled: (progress(SLICES_BEGIN, "slice 1"), progress(0.5, "slice 2"))
+    slicer_logic.prepareCorrection(volume, method="li").compute(lambda fraction, message: seen.append(fraction))
+    remaining = RemainingTime()
+    assert [remaining.text(fraction, now) != "" for fraction, now in zip(seen[:2], (5.0, 15.0), strict=True)] == [False, True]
+
+
 def test_the_remaining_time_stands_beside_the_slice(rig, panel, volume, tools):
     import time
 
