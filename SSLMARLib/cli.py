@@ -16,7 +16,7 @@ from .errors import Cancelled, MARError, plain_text
 
 VERBS = ("demo", "segment", "correct", "batch", "simulate", "train", "evaluate", "bench", "info")
 DONE, BAD_INPUT = 0, 2
-REQUIRED_PACKAGES = {"torch", "odl", "safetensors", "SimpleITK", "scipy", "numpy", "tqdm", "filelock"}
+REQUIRED_PACKAGES = {"torch", "odl", "safetensors", "SimpleITK", "scipy", "numpy", "tqdm", "filelock", "pydicom"}
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -47,8 +47,8 @@ def run_batch(
     """Correct every CT scan with metal below `source` into the folder `output`, which is made where it is missing.
 
     workers: processes on this computer; scheduler: the address of a Dask scheduler instead. on_record: called with the record of each case
-    of this run, how many are finished and how many there are. Raises InputError for folders that cannot be used, for an output that was
-    begun with other settings or is in use, and where there is no scan at all.
+    that this run did, or found changed, how many are finished and how many there are. Raises InputError for folders that cannot be used,
+    for an output that was begun with other settings or is in use, and where there is no scan at all.
     """
     source, output = Path(source).absolute(), Path(output).absolute()
     _refuse_places(source, output)
@@ -66,6 +66,9 @@ def run_batch(
         _remove_unfinished(output)
         records = {case.name: record for case in cases if (record := _known_record(case, output, journal)) is not None}
         earlier, open_cases = len(records), [case for case in cases if case.name not in records]
+        for record in records.values():
+            if on_record is not None and record["status"] == FAILED:
+                on_record(record, earlier, len(cases))
         try:
             with open_pool(workers, scheduler) if open_cases else contextlib.nullcontext() as pool:
                 for case, record, error in run_all(pool, run_case, open_cases, settings, str(output)):

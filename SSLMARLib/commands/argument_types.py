@@ -1,6 +1,10 @@
-"""Types of command-line arguments, with a sentence for what does not fit."""
+"""Types of command-line arguments, with a sentence for what does not fit; and arguments that several verbs have."""
 
 import argparse
+
+from ..device import DEVICE_CHOICES
+from ..errors import InputError
+from ..methods import DEFAULT_METHOD, available_methods
 
 
 def positive_number(text: str) -> float:
@@ -30,6 +34,32 @@ def add_mask_label_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mask-label", action="append", metavar="NAME|VALUE", help="of several labels in --mask, the one that is metal; may be repeated"
     )
+
+
+def check_mask_label(arguments: argparse.Namespace) -> None:
+    """Refuse --mask-label without --mask."""
+    if arguments.mask_label is not None and arguments.mask is None:
+        raise InputError("--mask-label says which label of a mask is metal: give --mask too, or leave it out.")
+
+
+def add_correction_arguments(parser: argparse.ArgumentParser) -> None:
+    """How scans are corrected, but for where their metal is: method, trace, metal's values, device, slices at once."""
+    methods = ", ".join(available_methods())
+    parser.add_argument(
+        "--method",
+        default=DEFAULT_METHOD,
+        metavar="METHOD",
+        help=f"{methods}, or a .safetensors file that `sslmar train` wrote (default {DEFAULT_METHOD})",
+    )
+    parser.add_argument(
+        "--trace-dilation-bins",
+        type=int,
+        metavar="N",
+        help="widen the metal trace by N detector bins on both sides (default: as the method asks for, 1 but for sslmar_paper)",
+    )
+    parser.add_argument("--replace-metal", action="store_true", help="do not put the original values back inside the metal")
+    parser.add_argument("--device", default="auto", metavar="DEVICE", help=f"{', '.join(DEVICE_CHOICES)} (default auto)")
+    parser.add_argument("--batch-size", type=positive_integer, metavar="N", help="slices at once (default: chosen for the device)")
 
 
 def _number(text, accepts, wanted) -> float:

@@ -5,11 +5,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from ..correction import DEFAULT_METHOD
-from ..device import DEVICE_CHOICES
 from ..errors import plain_text
-from ..methods import available_methods, get_method, is_weights
-from .argument_types import positive_integer
+from ..methods import get_method, is_weights
+from .argument_types import add_correction_arguments, positive_integer
 from .console import progress_bar, say
 from .metal_arguments import add_metal_arguments, metal_search
 
@@ -20,21 +18,12 @@ STATUS_SOME_FAILED = 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="folder (or zip archive) with DICOM, NRRD, NIfTI or MetaImage files")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the results; give it again to go on after a kill")
-    parser.add_argument(
-        "--method",
-        default=DEFAULT_METHOD,
-        metavar="METHOD",
-        help=f"{', '.join(available_methods())}, or a .safetensors file that `sslmar train` wrote (default {DEFAULT_METHOD})",
-    )
+    add_correction_arguments(parser)
     add_metal_arguments(parser)
-    parser.add_argument("--trace-dilation-bins", type=int, metavar="N", help="as in `sslmar correct`")
-    parser.add_argument("--replace-metal", action="store_true", help="do not put the original values back inside the metal")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workers", type=positive_integer, default=1, metavar="N", help="scans at once on this computer (default 1)")
     where.add_argument("--scheduler", metavar="ADDRESS", help="give the scans to the workers of this Dask scheduler, as tcp://HOST:8786")
     parser.add_argument("--no-figures", action="store_true", help="draw no picture for each scan")
-    parser.add_argument("--device", default="auto", metavar="DEVICE", help=f"{', '.join(DEVICE_CHOICES)} (default auto)")
-    parser.add_argument("--batch-size", type=positive_integer, metavar="N", help="slices at once (default: chosen for the device)")
 
 
 def run(arguments) -> int:

@@ -4,11 +4,10 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from ..correction import DEFAULT_METHOD, reduce_metal_artifacts
-from ..device import DEVICE_CHOICES
+from ..correction import reduce_metal_artifacts
 from ..errors import InputError
-from ..methods import available_methods, get_method, is_weights
-from .argument_types import add_mask_label_argument, add_series_argument, positive_integer
+from ..methods import get_method, is_weights
+from .argument_types import add_correction_arguments, add_mask_label_argument, add_series_argument, check_mask_label
 from .console import progress_bar, say
 from .metal_arguments import add_metal_arguments, given_flags, metal_search
 
@@ -21,27 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="file (or DICOM folder) to write; the input is never changed")
     add_series_argument(parser)
-    parser.add_argument(
-        "--method",
-        default=DEFAULT_METHOD,
-        metavar="METHOD",
-        help=f"{', '.join(available_methods())}, or a .safetensors file that `sslmar train` wrote (default {DEFAULT_METHOD})",
-    )
+    add_correction_arguments(parser)
     parser.add_argument("--mask", type=Path, help="metal mask of the input's grid: one label that is not zero, or --mask-label says which")
     add_mask_label_argument(parser)
     add_metal_arguments(parser)
-    parser.add_argument(
-        "--trace-dilation-bins",
-        type=int,
-        metavar="N",
-        help="widen the metal trace by N detector bins on both sides (default: as the method asks for, 1 but for sslmar_paper)",
-    )
-    parser.add_argument("--replace-metal", action="store_true", help="do not put the original values back inside the metal")
     parser.add_argument("--mask-output", type=Path, metavar="FILE", help="write the metal mask that was used")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done, as JSON")
     parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw before, after and difference of the worst slice")
-    parser.add_argument("--device", default="auto", metavar="DEVICE", help=f"{', '.join(DEVICE_CHOICES)} (default auto)")
-    parser.add_argument("--batch-size", type=positive_integer, metavar="N", help="slices at once (default: chosen for the device)")
     parser.add_argument("--overwrite", action="store_true", help="replace output files that exist")
 
 
@@ -55,8 +40,7 @@ def run(arguments) -> int:
             f"{', '.join(unused)}: these say how metal is found by threshold; leave them out with --mask, or make the mask with "
             "`sslmar segment`."
         )
-    if arguments.mask_label is not None and arguments.mask is None:
-        raise InputError("--mask-label says which label of a mask is metal: give --mask too, or leave it out.")
+    check_mask_label(arguments)
     search = metal_search(arguments)
     method = get_method(arguments.method)  # an unknown method is refused before anything is read
     sources = [path for path in (arguments.input, arguments.mask) if path is not None]

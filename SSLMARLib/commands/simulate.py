@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..simulation.implants import IMPLANT_KINDS
 from ..simulation.materials import METALS
 from ..simulation.scanners import SCANNERS, get_scanner
-from .argument_types import add_mask_label_argument, add_series_argument, number_from_zero, positive_number
+from .argument_types import add_mask_label_argument, add_series_argument, check_mask_label, number_from_zero, positive_number
 from .console import progress_bar, say
 
 HELP = "Simulate metal into a metal-free CT volume: the result, its truth and its mask."
@@ -70,8 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--seed is {arguments.seed}: give a whole number from 0 to 2^63 - 1.")
     if arguments.slice is not None and arguments.implant is None:
         raise InputError("--slice says where an implant lies: give --implant too, or leave it out.")
-    if arguments.mask_label is not None and arguments.mask is None:
-        raise InputError("--mask-label says which label of a mask is metal: give --mask too, or leave it out.")
+    check_mask_label(arguments)
     sources = [path for path in (arguments.input, arguments.mask) if path is not None]
     truth_path, mask_path = paths_beside(arguments.output)
     refuse_output(arguments.output, sources, arguments.overwrite)

@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 
 import numpy
-import SimpleITK
 
 from ..errors import InputError
 from .dicom_files import DIRECTORY_NAME, is_directory_file, is_zip
@@ -22,28 +21,6 @@ from .dicom_stack import DicomImage, Stack, stack_images
 from .volume import CTVolume
 
 logger = logging.getLogger(__name__)
-
-
-def open_dicom(path: str | Path) -> SimpleITK.ImageFileReader:
-    """A reader that knows the file's tags; its voxels are not read yet. Raises SimpleITK's RuntimeError."""
-    reader = SimpleITK.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(os.fspath(path))
-    reader.ReadImageInformation()
-    return reader
-
-
-def tag(reader: SimpleITK.ImageFileReader, key: str, default: str = "") -> str:
-    """A tag's text without padding; bytes of another character set stay as Python's surrogate escapes."""
-    return reader.GetMetaData(key).strip(" \0") if reader.HasMetaDataKey(key) else default
-
-
-def tag_number(reader: SimpleITK.ImageFileReader, key: str) -> float | None:
-    """A tag's first number, or None."""
-    try:
-        return float(tag(reader, key).split("\\")[0])
-    except ValueError:
-        return None
 
 
 def read_dicom(path: Path, series_uid: str | None = None) -> CTVolume:

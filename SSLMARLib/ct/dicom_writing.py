@@ -17,7 +17,6 @@ import SimpleITK
 
 from .._version import __version__
 from ..errors import InputError
-from .dicom import open_dicom, tag, tag_number
 from .image_file import quiet_simple_itk
 from .volume import CTVolume
 
@@ -89,7 +88,7 @@ def write_dicom_folder(volume: CTVolume, folder: Path, kind: SeriesKind = CORREC
     with quiet_simple_itk():
         for index, (path, plane) in enumerate(zip(volume.dicom_files, voxels, strict=True)):
             try:
-                original = open_dicom(path)
+                original = _open_dicom(path)
             except RuntimeError:
                 raise InputError(f"{path} is needed for its tags and cannot be read any more.") from None
             slope, intercept = (1.0, 0.0) if as_int16 else _rescale(original)
@@ -112,7 +111,7 @@ def _new_uid() -> str:
 
 
 def _rescale(original: SimpleITK.ImageFileReader) -> tuple[float, float]:
-    slope, intercept = tag_number(original, "0028|1053"), tag_number(original, "0028|1052")
+    slope, intercept = _tag_number(original, "0028|1053"), _tag_number(original, "0028|1052")
     return slope or 1.0, intercept or 0.0
 
 
@@ -131,8 +130,8 @@ def _values_to_write(plane: numpy.ndarray, slope: float, intercept: float, as_in
 
 def _new_tags(original: SimpleITK.ImageFileReader, kind: SeriesKind, slope: float, intercept: float) -> dict[str, str]:
     """The tags that differ from the original slice's."""
-    image_type = tag(original, "0008|0008").split("\\")
-    number = tag_number(original, "0020|0011")
+    image_type = _tag(original, "0008|0008").split("\\")
+    number = _tag_number(original, "0020|0011")
     room = LONGEST_DESCRIPTION - len(kind.description.format(""))
     description = kind.description.format(_text(original, "0008|103e")[:room]).strip(" :")
     return {
@@ -148,16 +147,16 @@ def _new_tags(original: SimpleITK.ImageFileReader, kind: SeriesKind, slope: floa
         "0028|0103": "1",
         "0028|1052": f"{intercept:.10g}",
         "0028|1053": f"{slope:.10g}",
-        "0028|1054": tag(original, "0028|1054") or "HU",  # else GDCM writes "US", which says that they are no Hounsfield units
+        "0028|1054": _tag(original, "0028|1054") or "HU",  # else GDCM writes "US", which says that they are no Hounsfield units
     } | _padding_tag(original, slope, intercept)
 
 
 def _padding_tag(original: SimpleITK.ImageFileReader, slope: float, intercept: float) -> dict[str, str]:
     """Pixel Padding Value in the new stored values, where it still can be said."""
-    padding = tag_number(original, "0028|0120")
+    padding = _tag_number(original, "0028|0120")
     if padding is None:
         return {}
-    if tag(original, "0028|0103") == "1" and padding > STORED_MAXIMUM:
+    if _tag(original, "0028|0103") == "1" and padding > STORED_MAXIMUM:
         padding -= 65536
     old_slope, old_intercept = _rescale(original)
     stored = (padding * old_slope + old_intercept - intercept) / slope
@@ -178,6 +177,28 @@ def _copied_tags(original: SimpleITK.ImageFileReader) -> dict[str, str]:
 
 def _text(original: SimpleITK.ImageFileReader, key: str) -> str:
     """A tag's text, decoded by the file's own character set: the output is written in UTF-8."""
-    names = [name.replace("ISO 2022 IR", "ISO_IR").strip() for name in tag(original, "0008|0005").split("\\")]
+    names = [name.replace("ISO 2022 IR", "ISO_IR").strip() for name in _tag(original, "0008|0005").split("\\")]
     codec = CHARACTER_SETS.get(names[-1], "latin-1")
-    return tag(original, key).encode("utf-8", "surrogateescape").decode(codec, "replace")
+    return _tag(original, key).encode("utf-8", "surrogateescape").decode(codec, "replace")
+
+
+def _open_dicom(path: str | Path) -> SimpleITK.ImageFileReader:
+    """A reader that knows the file's tags; its voxels are not read yet. Raises SimpleITK's RuntimeError."""
+    reader = SimpleITK.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(os.fspath(path))
+    reader.ReadImageInformation()
+    return reader
+
+
+def _tag(reader: SimpleITK.ImageFileReader, key: str, default: str = "") -> str:
+    """A tag's text without padding; bytes of another character set stay as Python's surrogate escapes."""
+    return reader.GetMetaData(key).strip(" \0") if reader.HasMetaDataKey(key) else default
+
+
+def _tag_number(reader: SimpleITK.ImageFileReader, key: str) -> float | None:
+    """A tag's first number, or None."""
+    try:
+        return float(_tag(reader, key).split("\\")[0])
+    except ValueError:
+        return None

@@ -18,9 +18,6 @@ import numpy
 
 from ..atomic_files import replace_folder, unfinished_beside
 from ..errors import InputError
-from .dicom import read_dicom
-from .dicom_files import is_zip
-from .dicom_header import is_dicom_file
 from .dicom_writing import CORRECTED, SeriesKind, write_dicom_folder
 from .image_file import (
     FORMATS,
@@ -188,6 +185,8 @@ def _read(path: Path, series_uid: str | None = None) -> CTVolume:
             raise InputError(f"{path} is no DICOM, so it holds no series to choose from; leave out --series (series_uid).")
         volume = read_image_file(path)
     elif _is_dicom(path):
+        from .dicom import read_dicom  # pydicom takes its time to load, and other files do not need it
+
         volume = read_dicom(path, series_uid)
     else:
         raise InputError(f"{path} is of no known type; give {READABLE}.")
@@ -198,7 +197,12 @@ def _read(path: Path, series_uid: str | None = None) -> CTVolume:
 
 
 def _is_dicom(path: Path) -> bool:
-    return path.is_dir() or (known_suffix(path) is None and (is_dicom_file(path) or is_zip(path)))
+    if path.is_dir() or known_suffix(path) is not None:
+        return path.is_dir()
+    from .dicom_files import is_zip
+    from .dicom_header import is_dicom_file
+
+    return is_dicom_file(path) or is_zip(path)
 
 
 def _real(path: Path) -> str:
@@ -240,8 +244,11 @@ def _refuse_place(path: Path, overwrite: bool, is_folder: bool) -> None:
         raise InputError(f"The output {path} exists and is a {'file' if is_folder else 'folder'}; give another name.")
     if not overwrite and not (is_folder and not any(path.iterdir())):
         raise InputError(f"The output {existing[0]} exists; give --overwrite (overwrite=True) to replace it.")
-    if is_folder and not all(item.is_file() and is_dicom_file(item) for item in path.iterdir()):
-        raise InputError(f"The folder {path} holds more than DICOM files and is not overwritten; give another name.")
+    if is_folder:
+        from .dicom_header import is_dicom_file
+
+        if not all(item.is_file() and is_dicom_file(item) for item in path.iterdir()):
+            raise InputError(f"The folder {path} holds more than DICOM files and is not overwritten; give another name.")
 
 
 def _writing_failed(path: Path, error: Exception) -> InputError:

@@ -81,6 +81,16 @@ def test_a_second_run_does_nothing_again(scans, tmp_path):
         run_batch(scans, output, BatchSettings("nmar", METAL, figures=False, device="cpu"))
 
 
+def test_a_scan_that_grew_since_it_was_corrected_is_said(tmp_path, capsys):
+    folder, output = tmp_path / "scans", tmp_path / "results"
+    write_scan(folder / "hip.nrrd")
+    words = ["batch", str(folder), str(output), "--method", "li", "--device", "cpu", "--no-figures", "--quiet"]
+    assert main(words) == 0 and capsys.readouterr().err == ""
+    write_scan(folder / "hip.nrrd", slices=4)
+    assert main(words) == 1
+    assert "has changed since it was corrected" in capsys.readouterr().err
+
+
 def test_killed_in_the_middle_it_goes_on_and_leaves_nothing_half_done(tmp_path):
     folder, output = tmp_path / "scans", tmp_path / "results"
     for number in range(6):
