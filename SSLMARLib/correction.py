@@ -62,11 +62,13 @@ class CorrectionReport:
 
 @dataclass(frozen=True)
 class CorrectionResult:
-    """volume_hu (slices, rows, columns) in the input's type, metal_mask boolean of the same shape, report."""
+    """volume_hu (slices, rows, columns) in the input's type, metal_mask boolean of the same shape, report; where it was asked for,
+    trust_percent: uint8 of the same shape, 0 to 100, see `trust.trust_share`."""
 
     volume_hu: numpy.ndarray
     metal_mask: numpy.ndarray
     report: CorrectionReport
+    trust_percent: numpy.ndarray | None = None
 
 
 def reduce_metal_artifacts(
@@ -81,6 +83,7 @@ def reduce_metal_artifacts(
     trace_dilation_bins: int | None = None,
     batch_size: int | None = None,
     restore_metal: bool = True,
+    trust: bool = False,
     projector=None,
 ) -> CorrectionResult:
     """Reduce the metal artifacts of a CT volume. The input is never changed; the result is a new array of the same type.
@@ -98,6 +101,8 @@ def reduce_metal_artifacts(
     batch_size: slices corrected at once; None chooses. Where memory runs out it is halved, and at one slice the CPU takes
         over from a GPU (but for a `projector` that was given): the report's warnings say so.
     restore_metal: True puts the original values back inside the mask; False fills it with the reconstruction without metal.
+    trust: whether the result has a map of trust too, how much of each voxel was measured and how much filled in: 100 % in slices without
+        metal and in padding, which stay as they are, 0 % in metal. What it says and what it does not: `trust.trust_share`.
     projector: a FanBeamProjector on the device, or what has its methods; None takes the benchmark's geometry, which the
         learned methods need.
 
@@ -119,12 +124,13 @@ def reduce_metal_artifacts(
     if trace_dilation_bins is None:
         trace_dilation_bins = corrector.trace_dilation_bins
     progress(0.01, "Preparing the projector")
-    run = _VolumeRun(volume_hu, spacing_mm, metal_mask, corrector, device, batch_size, projector, trace_dilation_bins, restore_metal)
+    choices = _Choices(int(trace_dilation_bins), bool(restore_metal), bool(trust))
+    run = _VolumeRun(volume_hu, spacing_mm, metal_mask, corrector, device, batch_size, projector, choices)
     run.warnings += warnings + ([remark] if remark else [])
     run.correct_all(progress, _cancel_check(is_cancelled))
     progress(1.0, "Done")
-    parameters = {**found_by, "trace_dilation_bins": int(trace_dilation_bins), "restore_metal": bool(restore_metal), **corrector.facts()}
-    return CorrectionResult(run.corrected, metal_mask, run.report(parameters, time.monotonic() - start))
+    parameters = {**found_by, **choices.facts(), **corrector.facts()}
+    return CorrectionResult(run.corrected, metal_mask, run.report(parameters, time.monotonic() - start), run.trust_percent)
 
 
 def _find_metal(volume_hu, spacing_mm, metal, device, progress, is_cancelled) -> tuple[numpy.ndarray, dict]:
@@ -143,15 +149,29 @@ def _find_metal(volume_hu, spacing_mm, metal, device, progress, is_cancelled) ->
     return metal_mask, found_by
 
 
+@dataclass(frozen=True)
+class _Choices:
+    """What the caller chose of how slices are corrected; see `reduce_metal_artifacts`."""
+
+    trace_dilation_bins: int
+    restore_metal: bool
+    trust: bool
+
+    def facts(self) -> dict:
+        """What the report says of them."""
+        return {"trace_dilation_bins": self.trace_dilation_bins, "restore_metal": self.restore_metal}
+
+
 class _VolumeRun:
     """Corrects the slices with metal of one volume, batch by batch; where memory runs out, fewer at once, at last on the CPU."""
 
-    def __init__(self, volume_hu, spacing_mm, metal_mask, method, device, batch_size, projector, trace_dilation_bins, restore_metal):
+    def __init__(self, volume_hu, spacing_mm, metal_mask, method, device, batch_size, projector, choices):
         self.volume_hu, self.spacing_mm, self.metal_mask, self.method = volume_hu, spacing_mm, metal_mask, method
-        self.projector, self.options = projector, (trace_dilation_bins, restore_metal)
+        self.projector, self.choices = projector, choices
         self.slices_per_batch = {**SLICES_PER_BATCH, **method.slices_per_batch}
         self.metal_slices = numpy.flatnonzero(metal_mask.any(axis=(1, 2)))
         self.corrected, self.warnings = volume_hu.copy(), []
+        self.trust_percent = numpy.full(volume_hu.shape, 100, dtype=numpy.uint8) if choices.trust else None
         self.changed_hu = self.largest_hu = 0.0
         self.device = device
         self.batch = self.wanted_batch = int(batch_size or self.slices_per_batch[device.split(":")[0]])
@@ -166,7 +186,7 @@ class _VolumeRun:
             progress(0.02 + 0.98 * done / count, shown)
             indices = self.metal_slices[done : done + self.batch]
             try:
-                change_hu = run.correct_slices(indices, self.corrected)
+                change_hu = run.correct_slices(indices, self.corrected, self.trust_percent)
             except (MemoryError, RuntimeError) as error:
                 self._refuse_if_hopeless(error, len(indices))
             else:
@@ -203,7 +223,7 @@ class _VolumeRun:
         )
 
     def _slice_run(self, check_cancelled) -> _SliceRun:
-        fixed = self.volume_hu, self.metal_mask, self.spacing_mm, self.method, self.projector, *self.options, check_cancelled
+        fixed = self.volume_hu, self.metal_mask, self.spacing_mm, self.method, self.projector, self.choices, check_cancelled
         return _SliceRun(*fixed, device=self.device)
 
     def _refuse_if_hopeless(self, error: BaseException, slices: int) -> None:
@@ -232,23 +252,21 @@ class _VolumeRun:
 class _SliceRun:
     """Corrects some slices of one volume: everything that stays the same from batch to batch."""
 
-    def __init__(
-        self, volume_hu, metal_mask, spacing_mm, method, projector, trace_dilation_bins, restore_metal, check_cancelled, *, device
-    ):
+    def __init__(self, volume_hu, metal_mask, spacing_mm, method, projector, choices, check_cancelled, *, device):
         import_optional("torch")
         from .ct.resampling import SliceGrid
         from .tomography.projector import get_projector
 
         self.volume_hu, self.metal_mask, self.method, self.device = volume_hu, metal_mask, method, device
-        self.trace_dilation_bins, self.restore_metal = trace_dilation_bins, restore_metal
-        self.check_cancelled = check_cancelled
+        self.choices, self.check_cancelled = choices, check_cancelled
         self.projector = projector or get_projector(device)
         self.grid = SliceGrid(volume_hu.shape[1:], spacing_mm[1:], self.projector.geometry.image_shape[0])
         integer = numpy.issubdtype(volume_hu.dtype, numpy.integer)
         self.limits_hu = (numpy.iinfo if integer else numpy.finfo)(volume_hu.dtype)
 
-    def correct_slices(self, indices, corrected: numpy.ndarray) -> numpy.ndarray:
-        """Write the corrected slices into `corrected`; returns the absolute change (len(indices), rows, columns) in HU."""
+    def correct_slices(self, indices, corrected: numpy.ndarray, trust_percent: numpy.ndarray | None = None) -> numpy.ndarray:
+        """Write the corrected slices into `corrected`, and their trust into `trust_percent` where it is given; returns the absolute change
+        (len(indices), rows, columns) in HU."""
         import torch
 
         from .methods.base import MetalAffectedScan
@@ -259,7 +277,10 @@ class _SliceRun:
         with torch.inference_mode():
             slices = hu_to_attenuation(to_tensor(original, self.device, torch.float32))
             scan = MetalAffectedScan.from_images(
-                self.grid.to_grid(slices), self.grid.mask_to_grid(to_tensor(mask, self.device)), self.projector, self.trace_dilation_bins
+                self.grid.to_grid(slices),
+                self.grid.mask_to_grid(to_tensor(mask, self.device)),
+                self.projector,
+                self.choices.trace_dilation_bins,
             )
             self.check_cancelled()
             reconstruction = self.method.image(scan)
@@ -273,9 +294,13 @@ class _SliceRun:
             self.check_cancelled()
             result = self.method.finish(slices, result, to_tensor(mask, self.device), scan, self.grid)
             change = result - slices
+            trust = self._trust_percent(scan, change) if trust_percent is not None else None
+        if trust is not None:
+            trust[mask], trust[padding_mask(original)] = 0, 100
+            trust_percent[indices] = trust
         result = original + to_array(attenuation_difference_to_hu(change))
         keep = padding_mask(original)
-        if self.restore_metal:
+        if self.choices.restore_metal:
             keep |= mask
         measured = original[~keep]
         lowest_hu = min(LOWEST_12_BIT_HU, float(measured.min())) if measured.size else LOWEST_12_BIT_HU
@@ -286,6 +311,14 @@ class _SliceRun:
         result = numpy.where(keep, original, result.astype(original.dtype))
         corrected[indices] = result
         return numpy.abs(numpy.subtract(result, original, dtype=numpy.float64))
+
+    def _trust_percent(self, scan, change) -> numpy.ndarray:
+        """The trust of corrected slices, from their change in 1/cm, both (slices, rows, columns); uint8."""
+        from .trust import trust_share
+
+        share = trust_share(scan, self.grid.to_grid(change), self.method.small_change_hu, self.method.small_change_pixels)
+        lost = self.grid.from_grid(1 - share)  # which is 0 beyond the grid
+        return to_array((100 * (1 - lost)).round().clamp(0, 100)).astype(numpy.uint8)
 
 
 def _cancel_check(is_cancelled):

@@ -25,14 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_mask_label_argument(parser)
     add_metal_arguments(parser)
     parser.add_argument("--mask-output", type=Path, metavar="FILE", help="write the metal mask that was used")
+    parser.add_argument(
+        "--trust-output", type=Path, metavar="FILE", help="write how much of each voxel was measured, and not filled in, from 0 to 100 %%"
+    )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done, as JSON")
     parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw before, after and difference of the worst slice")
     parser.add_argument("--overwrite", action="store_true", help="replace output files that exist")
 
 
 def run(arguments) -> int:
-    from ..atomic_files import all_or_none, refuse_existing, write_text
-    from ..ct.reading_writing import files_of, read_mask, read_volume, refuse_output, refuse_same_output, write_volume
+    from ..atomic_files import all_or_none, write_text
+    from ..ct.reading_writing import files_of, read_mask, read_volume, write_volume
 
     unused = given_flags(arguments)
     if arguments.mask is not None and unused:
@@ -43,15 +46,7 @@ def run(arguments) -> int:
     check_mask_label(arguments)
     search = metal_search(arguments)
     method = get_method(arguments.method)  # an unknown method is refused before anything is read
-    sources = [path for path in (arguments.input, arguments.mask) if path is not None]
-    if is_weights(arguments.method):
-        sources += [Path(arguments.method), Path(arguments.method).with_suffix(".json")]
-    refuse_output(arguments.output, sources, arguments.overwrite)
-    if arguments.mask_output is not None:
-        refuse_output(arguments.mask_output, sources, arguments.overwrite, kind="mask")
-    for path in filter(None, (arguments.report, arguments.figure)):
-        refuse_existing(path, arguments.overwrite, sources)
-    refuse_same_output((arguments.output, arguments.mask_output, arguments.report, arguments.figure))
+    _refuse_outputs(arguments)
     if arguments.figure is not None:
         from ..evaluation.figures import check_figures_possible, figure_of_most_changed_slice
 
@@ -69,13 +64,15 @@ def run(arguments) -> int:
             trace_dilation_bins=arguments.trace_dilation_bins,
             batch_size=arguments.batch_size,
             restore_metal=not arguments.replace_metal,
+            trust=arguments.trust_output is not None,
         )
         progress(0.9, "Writing")
         options = {"overwrite": arguments.overwrite}
         write(files_of(arguments.output), write_volume, volume.with_voxels(result.volume_hu), arguments.output, **options)
-        if arguments.mask_output is not None:
-            mask_volume = replace(volume.with_voxels(result.metal_mask.astype("uint8")), metadata={}, dicom_files=())
-            write(files_of(arguments.mask_output), write_volume, mask_volume, arguments.mask_output, **options)
+        for path, voxels in ((arguments.mask_output, result.metal_mask), (arguments.trust_output, result.trust_percent)):
+            if path is not None:
+                beside = replace(volume.with_voxels(voxels.astype("uint8")), metadata={}, dicom_files=())
+                write(files_of(path), write_volume, beside, path, **options)
         if arguments.report is not None:
             write([arguments.report], write_text, result.report.to_json(), arguments.report, **options)
         if arguments.figure is not None:
@@ -87,3 +84,19 @@ def run(arguments) -> int:
         f"({report.metal_volume_ml:.2f} ml of metal) in {report.seconds:.1f} s on {report.device}: {arguments.output}",
     )
     return 0
+
+
+def _refuse_outputs(arguments) -> None:
+    """Say before any work which output could not be written."""
+    from ..atomic_files import refuse_existing
+    from ..ct.reading_writing import refuse_output, refuse_same_output
+
+    sources = [path for path in (arguments.input, arguments.mask) if path is not None]
+    if is_weights(arguments.method):
+        sources += [Path(arguments.method), Path(arguments.method).with_suffix(".json")]
+    refuse_output(arguments.output, sources, arguments.overwrite)
+    for path in filter(None, (arguments.mask_output, arguments.trust_output)):
+        refuse_output(path, sources, arguments.overwrite, kind="mask")
+    for path in filter(None, (arguments.report, arguments.figure)):
+        refuse_existing(path, arguments.overwrite, sources)
+    refuse_same_output((arguments.output, arguments.mask_output, arguments.trust_output, arguments.report, arguments.figure))

@@ -115,7 +115,7 @@ def refuse_output(
         if output_files & {_real(item) for item in files_of(input_path)} or _is_inside(input_path, output_path):
             raise InputError(f"The output {output_path} is the input itself; give another name.")
     is_dicom = kind == "volume" and bool(input_paths) and _is_dicom(input_paths[0])
-    _refuse_suffix(output_path, is_dicom)
+    _refuse_suffix(output_path, is_dicom, may_be_dicom=kind == "volume")
     _refuse_place(output_path, overwrite, is_folder=known_suffix(output_path) is None)
 
 
@@ -223,10 +223,12 @@ def files_of(path: Path) -> list[Path]:
     return [path, *data_paths, *([] if named is None or named in data_paths else [named])]
 
 
-def _refuse_suffix(path: Path, is_dicom: bool) -> None:
+def _refuse_suffix(path: Path, is_dicom: bool, may_be_dicom: bool = True) -> None:
     """Without a known suffix it is a DICOM folder; a suffix of letters is rather a format that is not written."""
     if known_suffix(path) is None and (not is_dicom or path.suffix[1:2].isalpha()):
-        dicom = ", or a folder name without suffix" if is_dicom else " (a DICOM folder only for a volume from DICOM)"
+        dicom = " (a DICOM folder only for a volume from DICOM)" if may_be_dicom else ""
+        if is_dicom:
+            dicom = ", or a folder name without suffix"
         raise InputError(f"The output {path} has no known suffix; name it {', '.join(FORMATS)}{dicom}.")
 
 

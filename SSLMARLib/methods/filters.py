@@ -38,11 +38,15 @@ def metal_edge_weight(metal_mask: torch.Tensor) -> torch.Tensor:
 def without_small_changes(difference: torch.Tensor, small_change_hu: float, small_change_pixels: float) -> torch.Tensor:
     """A correction with its part below the noise taken out, as a Wiener filter would; both (slices, rows, columns) in 1/cm.
 
-    Where its root mean square v within small_change_pixels (sigma of a Gaussian, on the projector's grid) is far below small_change_hu,
-    the slice stays as it is: a filled trace spreads faint rays over the whole body, which cure nothing. The factor is
-    v^2 / (v^2 + small_change_hu^2).
-    Simulated development slices come nearer to their truth with it, by every method.
+    Where it is far below small_change_hu, the slice stays as it is: a filled trace spreads faint rays over the whole body, which cure
+    nothing. Simulated development slices come nearer to their truth with it, by every method.
     """
+    return difference * kept_share(difference, small_change_hu, small_change_pixels)
+
+
+def kept_share(difference: torch.Tensor, small_change_hu: float, small_change_pixels: float) -> torch.Tensor:
+    """The factor of `without_small_changes`, 0 to 1, both (slices, rows, columns), the difference in 1/cm: v^2 / (v^2 + small_change_hu^2),
+    v the root mean square of the difference within small_change_pixels (sigma of a Gaussian, on the projector's grid)."""
     mean_square = gaussian_smoothing(difference.square(), small_change_pixels)
     small = small_change_hu / 1000 * WATER_ATTENUATION_PER_CM
-    return difference * mean_square / (mean_square + small**2)
+    return mean_square / (mean_square + small**2)

@@ -6,6 +6,7 @@ from ..ct.resampling import SliceGrid
 from ..ct.scale import WATER_ATTENUATION_PER_CM
 from ..networks.slice_network import GRID_PIXELS, SliceNet
 from ..networks.weights import load_network
+from ..sinogram.trace import trace_share
 from .base import MetalAffectedScan
 from .filters import gaussian_smoothing
 
@@ -15,30 +16,22 @@ SHIPPED_SHA256 = "e6a489178c18e5808fa723d049bd0e0386210aa6f8ef7c39dd87f9ed67d8a1
 
 
 class SliceFinish:
-    """Keeps the network, and what only depends on the projector, from batch to batch. Called as `base.Method.finish`."""
+    """Keeps the network from batch to batch. Called as `base.Method.finish`."""
 
     def __init__(self):
         self._networks: dict[torch.device, tuple[SliceNet, dict]] = {}
-        self._ray_weights: tuple | None = None  # (projector, its adjoint of a sinogram of ones)
 
     def __call__(self, slices, corrected, metal_mask, scan: MetalAffectedScan, grid: SliceGrid) -> torch.Tensor:
         own_grid = SliceGrid(grid.shape, grid.spacing_mm, GRID_PIXELS)
-        trace = (scan.projector.backproject(scan.trace.float()) / self._weights_of_rays(scan)).clamp(0, 1)
         images = {name: own_grid.to_grid(grid.from_grid(scan.images[name])) for name in ("prior", "nmar")}
         images["slice"] = own_grid.to_grid(slices)
         images["metal"] = own_grid.to_grid(metal_mask.float()).clamp(0, 1)
-        images["trace"] = own_grid.to_grid(grid.from_grid(trace)).clamp(0, 1)
+        images["trace"] = own_grid.to_grid(grid.from_grid(trace_share(scan.trace, scan.projector))).clamp(0, 1)
         network, constants = self._network(slices.device)
         on_grid = own_grid.to_grid(corrected)
         taken_away = torch.where(images["metal"] > 0, 0.0, images["slice"] - on_grid)
         added = network(on_grid, images) * artifact_share(taken_away, **constants)
         return corrected + own_grid.from_grid(added)
-
-    def _weights_of_rays(self, scan) -> torch.Tensor:
-        if self._ray_weights is None or self._ray_weights[0] is not scan.projector:
-            ones = torch.ones_like(scan.sinogram[:1])
-            self._ray_weights = scan.projector, scan.projector.backproject(ones).clamp(min=1e-6)
-        return self._ray_weights[1]
 
     def _network(self, device: torch.device) -> tuple[SliceNet, dict]:
         if device not in self._networks:

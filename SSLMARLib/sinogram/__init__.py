@@ -5,6 +5,7 @@ from .._lazy import lazy_attributes
 
 _LAZY_NAMES = {
     "metal_trace": "trace",
+    "trace_share": "trace",
     "linear_interpolation": "interpolation",
     "metal_trace_replacement": "replacement",
     "normalized_interpolation": "normalization",

@@ -1,11 +1,14 @@
 """The metal trace: the part of the sinogram whose rays cross metal (Yu et al., eq. 1)."""
 
+from weakref import WeakKeyDictionary
+
 import torch
 
 from ..errors import InputError
 from ..tomography.projector import FanBeamProjector
 
 SHORTEST_PATH_CM = 1e-6  # rounding of float32 is below this; a ray that clips the corner of a metal pixel is above
+_every_ray: WeakKeyDictionary[FanBeamProjector, torch.Tensor] = WeakKeyDictionary()  # projector -> its adjoint of a sinogram of ones
 
 
 def metal_trace(metal_mask: torch.Tensor, projector: FanBeamProjector, dilation_bins: int = 0) -> torch.Tensor:
@@ -23,3 +26,10 @@ def metal_trace(metal_mask: torch.Tensor, projector: FanBeamProjector, dilation_
             width = 2 * int(dilation_bins) + 1
             trace = torch.nn.functional.max_pool1d(rows, width, stride=1, padding=int(dilation_bins)).view(trace.shape) > 0
     return trace
+
+
+def trace_share(trace: torch.Tensor, projector: FanBeamProjector) -> torch.Tensor:
+    """The share, 0 to 1, of each pixel's rays that lie in the trace (slices, views, bins); (slices, rows, columns) on the image grid."""
+    if projector not in _every_ray:
+        _every_ray[projector] = projector.backproject(torch.ones_like(trace[:1], dtype=projector.dtype)).clamp(min=1e-6)
+    return (projector.backproject(trace.to(projector.dtype)) / _every_ray[projector]).clamp(0, 1)

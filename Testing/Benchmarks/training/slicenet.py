@@ -31,6 +31,7 @@ from SSLMARLib.simulation.metal_masks import body_mask, random_metal_mask
 from SSLMARLib.simulation.scan import ScanProtocol, simulate_scan
 from SSLMARLib.simulation.scanners import Scanner, random_scanner, smoothed_starved_rays
 from SSLMARLib.simulation.volume import blurred_along_detector
+from SSLMARLib.sinogram.trace import trace_share
 from SSLMARLib.tomography import FanBeamProjector
 from SSLMARLib.tomography.projector import get_projector
 from SSLMARLib.training.augmentation import TurnAndScale
@@ -85,9 +86,13 @@ def corrected(method, projector, slices_hu, mask, pixel_mm):
     change = without_small_changes(reconstruction - scan.uncorrected_image, method.small_change_hu, method.small_change_pixels)
     result = slices + grid.from_grid(change)
     result += grid.from_grid(metal_edge_weight(scan.metal_mask)).clamp(0, 1) * (grid.from_grid(reconstruction) - result)
-    trace = projector.backproject(scan.trace.float()) / projector.backproject(torch.ones_like(scan.sinogram[:1])).clamp(min=1e-6)
     images = {name: grid.from_grid(scan.images[name]) for name in ("prior", "nmar")}
-    return result, {**images, "slice": slices, "metal": mask.float(), "trace": grid.from_grid(trace).clamp(0, 1)}
+    return result, {
+        **images,
+        "slice": slices,
+        "metal": mask.float(),
+        "trace": grid.from_grid(trace_share(scan.trace, projector)).clamp(0, 1),
+    }
 
 
 def example(slices, scanners, method, projector, generator, noise, device):

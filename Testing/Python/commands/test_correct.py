@@ -274,6 +274,30 @@ def test_the_mask_that_was_written_gives_the_same_result(sslmar, scan, tmp_path)
     numpy.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("name", ["trust.nrrd", "trust.nii.gz", "trust.mha"])
+def test_the_trust_is_written_as_the_library_gives_it(sslmar, make_voxels, tmp_path, name):
+    volume = SSLMARLib.CTVolume(make_voxels(), (2.5, 3.0, 3.0), (10.0, -20.0, 30.5), ROTATED)
+    SSLMARLib.write_volume(volume, tmp_path / "scan.nrrd")
+    words = ["--method", "li", "--trust-output", tmp_path / name]
+    assert sslmar("correct", tmp_path / "scan.nrrd", tmp_path / "out.nrrd", *words)[0] == 0
+    trust = SSLMARLib.read_volume(tmp_path / name)
+    assert trust.same_geometry(volume, tolerance_mm=1e-3) and trust.voxels_hu.dtype == numpy.uint8
+    expected = SSLMARLib.reduce_metal_artifacts(volume.voxels_hu, volume.spacing_mm, method="li", trust=True).trust_percent
+    numpy.testing.assert_array_equal(trust.voxels_hu, expected)
+
+
+def test_the_trust_of_a_dicom_series_is_a_file(sslmar, make_dicom_folder, tmp_path):
+    """Percentages in a CT series would pass for Hounsfield units."""
+    pytest.importorskip("pydicom")
+    folder, out, trust = make_dicom_folder(), tmp_path / "out", tmp_path / "trust.nrrd"
+    status, _, error = sslmar("correct", folder, out, "--method", "li", "--trust-output", tmp_path / "trust")
+    assert status == 2 and "no known suffix" in error and not out.exists()
+    assert sslmar("correct", folder, out, "--method", "li", "--trust-output", trust)[0] == 0
+    written = SSLMARLib.read_volume(trust)
+    assert written.same_geometry(SSLMARLib.read_volume(folder), tolerance_mm=1e-3)
+    assert written.voxels_hu.min() == 0 and written.voxels_hu.max() == 100
+
+
 def test_quiet_and_progress(sslmar, scan, tmp_path, monkeypatch):
     out = tmp_path / "out.nrrd"
     status, output, error = sslmar("correct", scan, out, "--method", "li")

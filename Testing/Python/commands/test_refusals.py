@@ -106,7 +106,7 @@ def test_outputs_that_exist(refusal, scan, tmp_path):
     out.write_text("mine")
     assert "--overwrite" in refusal("correct", scan, out)
     assert "--overwrite" in refusal("segment", scan, out)
-    for option, name in (("--mask-output", "m.nrrd"), ("--report", "r.json"), ("--figure", "f.png")):
+    for option, name in (("--mask-output", "m.nrrd"), ("--trust-output", "t.nrrd"), ("--report", "r.json"), ("--figure", "f.png")):
         (tmp_path / name).write_text("mine")
         assert "--overwrite" in refusal("correct", scan, tmp_path / "new.nrrd", option, tmp_path / name)
     assert out.read_text() == "mine"
@@ -119,7 +119,7 @@ def test_the_input_is_never_replaced(refusal, scan, save, make_voxels, tmp_path)
     for output in (scan, tmp_path / "link.nrrd", tmp_path / "folder" / "scan.nrrd"):
         assert "is the input itself" in refusal("correct", scan, output, "--overwrite")
         assert "is the input itself" in refusal("segment", scan, output, "--overwrite")
-        for option in ("--mask-output", "--report", "--figure"):
+        for option in ("--mask-output", "--trust-output", "--report", "--figure"):
             assert "is the input itself" in refusal("correct", scan, tmp_path / "out.nrrd", option, output, "--overwrite")
     for option in ("--report", "--mask-output"):
         error = refusal("correct", scan, tmp_path / "out.nrrd", "--mask", mask, option, mask, "--overwrite")
@@ -128,13 +128,16 @@ def test_the_input_is_never_replaced(refusal, scan, save, make_voxels, tmp_path)
 
 def test_two_outputs_of_one_name(refusal, scan, tmp_path):
     out = tmp_path / "out.nrrd"
-    for option in ("--mask-output", "--report", "--figure"):
+    for option in ("--mask-output", "--trust-output", "--report", "--figure"):
         assert "another output" in refusal("correct", scan, out, option, out, "--overwrite")
     # both would write pair.raw
     assert "another output" in refusal("correct", scan, tmp_path / "pair.mhd", "--mask-output", tmp_path / "pair.nhdr")
 
 
-@pytest.mark.parametrize("option, name", [(None, "o.nrrd"), ("--mask-output", "m.nrrd"), ("--report", "r.json"), ("--figure", "f.png")])
+@pytest.mark.parametrize(
+    "option, name",
+    [(None, "o.nrrd"), ("--mask-output", "m.nrrd"), ("--trust-output", "t.nrrd"), ("--report", "r.json"), ("--figure", "f.png")],
+)
 def test_missing_folders_are_noticed_before_the_work(refusal, scan, tmp_path, monkeypatch, option, name):
     from SSLMARLib.ct import reading_writing
 
