@@ -186,7 +186,7 @@ class _VolumeRun:
             progress(0.02 + 0.98 * done / count, shown)
             indices = self.metal_slices[done : done + self.batch]
             try:
-                change_hu = run.correct_slices(indices, self.corrected, self.trust_percent)
+                change_hu = run.correct_slices(indices, self.corrected)
             except (MemoryError, RuntimeError) as error:
                 self._refuse_if_hopeless(error, len(indices))
             else:
@@ -224,7 +224,7 @@ class _VolumeRun:
 
     def _slice_run(self, check_cancelled) -> _SliceRun:
         fixed = self.volume_hu, self.metal_mask, self.spacing_mm, self.method, self.projector, self.choices, check_cancelled
-        return _SliceRun(*fixed, device=self.device)
+        return _SliceRun(*fixed, device=self.device, trust_percent=self.trust_percent)
 
     def _refuse_if_hopeless(self, error: BaseException, slices: int) -> None:
         if not is_out_of_memory(error):
@@ -252,21 +252,21 @@ class _VolumeRun:
 class _SliceRun:
     """Corrects some slices of one volume: everything that stays the same from batch to batch."""
 
-    def __init__(self, volume_hu, metal_mask, spacing_mm, method, projector, choices, check_cancelled, *, device):
+    def __init__(self, volume_hu, metal_mask, spacing_mm, method, projector, choices, check_cancelled, *, device, trust_percent=None):
         import_optional("torch")
         from .ct.resampling import SliceGrid
         from .tomography.projector import get_projector
 
         self.volume_hu, self.metal_mask, self.method, self.device = volume_hu, metal_mask, method, device
-        self.choices, self.check_cancelled = choices, check_cancelled
+        self.choices, self.check_cancelled, self.trust_percent = choices, check_cancelled, trust_percent
         self.projector = projector or get_projector(device)
         self.grid = SliceGrid(volume_hu.shape[1:], spacing_mm[1:], self.projector.geometry.image_shape[0])
         integer = numpy.issubdtype(volume_hu.dtype, numpy.integer)
         self.limits_hu = (numpy.iinfo if integer else numpy.finfo)(volume_hu.dtype)
 
-    def correct_slices(self, indices, corrected: numpy.ndarray, trust_percent: numpy.ndarray | None = None) -> numpy.ndarray:
-        """Write the corrected slices into `corrected`, and their trust into `trust_percent` where it is given; returns the absolute change
-        (len(indices), rows, columns) in HU."""
+    def correct_slices(self, indices, corrected: numpy.ndarray) -> numpy.ndarray:
+        """Write the corrected slices into `corrected`, and their trust where it is asked for; returns the absolute change (len(indices),
+        rows, columns) in HU."""
         import torch
 
         from .methods.base import MetalAffectedScan
@@ -294,10 +294,10 @@ class _SliceRun:
             self.check_cancelled()
             result = self.method.finish(slices, result, to_tensor(mask, self.device), scan, self.grid)
             change = result - slices
-            trust = self._trust_percent(scan, change) if trust_percent is not None else None
+            trust = None if self.trust_percent is None else self._trust_of(scan, change)
         if trust is not None:
             trust[mask], trust[padding_mask(original)] = 0, 100
-            trust_percent[indices] = trust
+            self.trust_percent[indices] = trust
         result = original + to_array(attenuation_difference_to_hu(change))
         keep = padding_mask(original)
         if self.choices.restore_metal:
@@ -312,7 +312,7 @@ class _SliceRun:
         corrected[indices] = result
         return numpy.abs(numpy.subtract(result, original, dtype=numpy.float64))
 
-    def _trust_percent(self, scan, change) -> numpy.ndarray:
+    def _trust_of(self, scan, change) -> numpy.ndarray:
         """The trust of corrected slices, from their change in 1/cm, both (slices, rows, columns); uint8."""
         from .trust import trust_share
 
