@@ -113,7 +113,6 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEnd)
-        self.addObserver(scene, scene.StartSaveEvent, self.onSceneStartSave)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEnd)
         self.initializeParameterNode()
 
@@ -155,11 +154,6 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             section.release()
         self.setParameterNode(None)
         self.showStatus(_("The scene was closed, so the correction was cancelled.") if wasRunning else "")
-
-    def onSceneStartSave(self, caller, event):
-        """What is measured a moment after a change is measured now, so that it is saved with the scene."""
-        self.correctionSection.finishDelayed()
-        self.resultSection.finishDelayed()
 
     def onSceneEnd(self, caller, event):
         """The scene was closed, or another one was loaded into it."""

@@ -60,9 +60,6 @@ class CorrectionSection(Section):
         self._shownResult = None
         self._needs.clear()
 
-    def finishDelayed(self):
-        self._delayedStrength.finish()
-
     def packagesInstalled(self):
         """What the methods need is looked at anew."""
         self._needs.clear()
@@ -82,10 +79,10 @@ class CorrectionSection(Section):
                     slicer_logic.setStrength(corrected, strength)
                 except Exception as error:
                     self.panel.showError(error)
+                self.panel.resultSection.showReport()
         self.ui.strengthSliderWidget.enabled = not note
         self.ui.strengthNoteLabel.text = f"{NOTICE_SIGN} {note}" if note else ""
         self.ui.strengthNoteLabel.visible = bool(note)
-        self.panel.resultSection.strengthChanged()
 
     def _followResult(self):
         """A result that has just been chosen sets the panel's strength; after that, the panel sets the result's."""

@@ -72,9 +72,6 @@ class ResultSection(Section):
         self._delayedReport.cancel()
         self._delayedSwipe.cancel()
 
-    def finishDelayed(self):
-        self._delayedReport.finish()
-
     def sceneCloses(self):
         """Give the views back while their nodes are there."""
         self.endComparison()
@@ -129,19 +126,17 @@ class ResultSection(Section):
             slicer_logic.showSwipe(inputVolume, corrected, self.ui.swipeSliderWidget.value / 100.0)
 
     def _onVoxelsChanged(self, caller, event):
-        """Another frame of a sequence is shown, or another strength."""
-        self.strengthChanged()
-
-    def strengthChanged(self):
-        """The chosen result has other voxels: what is said and shown about it follows."""
+        """Another frame of a sequence is shown, or the result was edited: what is said and shown about it follows."""
         if self._corrected is not None:
             self._delayedReport.request()
 
     def showReport(self):
-        """Make or refresh the table node of the chosen result and show it."""
+        """Make or refresh the table node of the chosen result and show it. After a change of strength that is done at once: Slicer
+        says nowhere that a scene is about to be saved."""
         from SSLMARLib import slicer_logic
         from SSLMARLib.errors import NoMetalError
 
+        self._delayedReport.cancel()
         if self._corrected is None or self._corrected.GetScene() is None:
             return
         try:

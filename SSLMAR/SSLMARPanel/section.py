@@ -71,11 +71,6 @@ class DelayedCall:
     def cancel(self):
         self._timer.stop()
 
-    def finish(self):
-        """Call the function now, where it was requested."""
-        if self.waiting:
-            self._onTimeout()
-
     def _onTimeout(self):
         self._timer.stop()
         self._function()

@@ -11,12 +11,10 @@ from ..errors import InputError, NoMetalError
 from ..methods import is_weights
 from .correction import methodTitle
 from .i18n import _
-from .nodes import ATTRIBUTE_PREFIX, METHOD, arrayFromImage, newNode, placeBeside
-from .strength import canChangeStrength, regionsOf, shownFrame, strengthOf
+from .nodes import ATTRIBUTE_PREFIX, METHOD, newNode, placeBeside
+from .strength import currentMeasures, strengthOf
 
 TABLE_ROLE = f"{ATTRIBUTE_PREFIX}ReportTable"
-MEASURES = f"{ATTRIBUTE_PREFIX}Measures"
-MEASURED_STRENGTH = f"{ATTRIBUTE_PREFIX}MeasuredStrength"
 
 
 def reportTable(correctedVolume):
@@ -125,25 +123,6 @@ def reportOf(correctedVolume) -> dict:
         return json.loads(text)
     except (TypeError, ValueError) as error:
         raise InputError(_("There is no report: choose a volume that this module has corrected.")) from error
-
-
-def currentMeasures(correctedVolume) -> dict:
-    """The measures (see `VolumeMeasures`) of what a corrected volume shows now; empty where they are not known."""
-    strength = strengthOf(correctedVolume)
-    measuredStrength = float(correctedVolume.GetAttribute(MEASURED_STRENGTH) or 1.0)
-    if measuredStrength != strength:
-        regions = regionsOf(correctedVolume)
-        if not regions or canChangeStrength(correctedVolume):
-            return {}
-        from ..evaluation.volume_measures import measure_volume
-
-        pair = shownFrame(correctedVolume)
-        before, after = (arrayFromImage(node.GetImageData()) for node in pair)
-        measures = measure_volume(before, after, regions, tuple(reversed(correctedVolume.GetSpacing())))
-        for node in {pair[1], correctedVolume}:
-            node.SetAttribute(MEASURES, json.dumps(measures.to_dict()))
-            node.SetAttribute(MEASURED_STRENGTH, f"{strength:.12g}")
-    return json.loads(correctedVolume.GetAttribute(MEASURES) or "{}")
 
 
 def _fillTable(table, rows) -> None:

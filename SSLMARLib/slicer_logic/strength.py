@@ -6,6 +6,7 @@ Of a full result only the slices that changed stay in memory, for as long as the
 saved with the full result (strength 1) can be blended after it is loaded again, any other strength cannot.
 """
 
+import json
 import math
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from .nodes import ATTRIBUTE_PREFIX, INPUT_ROLE, METHOD, arrayFromImage, browser
 
 STRENGTH = f"{ATTRIBUTE_PREFIX}Strength"
 CHECKSUM = f"{ATTRIBUTE_PREFIX}InputChecksum"
+MEASURES = f"{ATTRIBUTE_PREFIX}Measures"
+MEASURED_STRENGTH = f"{ATTRIBUTE_PREFIX}MeasuredStrength"
 METAL_HU = f"{ATTRIBUTE_PREFIX}MetalHu"
 NAME, NAME_GIVEN = f"{ATTRIBUTE_PREFIX}Name", f"{ATTRIBUTE_PREFIX}NameGiven"  # at full strength, "... (MAR: NMAR)"; and the last one
 
@@ -120,6 +123,7 @@ def setStrength(correctedVolume, strength: float) -> None:
 
     0 gives the input's voxels to the bit, 1 the full result. Metal that the correction shows with a value of its own has
     that value at every strength but 0. Integer volumes are rounded. A volume that shows the frames of a sequence stands for all.
+    What is shown then is measured at once, so that a scene holds its measures whenever it is saved.
 
     :raises InputError: the strength is no number from 0 to 1, or see `canChangeStrength`.
     """
@@ -142,6 +146,7 @@ def setStrength(correctedVolume, strength: float) -> None:
     else:
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browserOf(sequence))
         correctedVolume.SetAttribute(STRENGTH, f"{strength:.12g}")
+    currentMeasures(correctedVolume)
 
 
 def giveName(correctedVolume, strength: float) -> None:
@@ -173,6 +178,25 @@ def regionsOf(correctedVolume) -> tuple:
     """Where the node's result was measured (see `SSLMARLib.evaluation.volume_measures`); empty where that is not known."""
     full = _inMemory(shownFrame(correctedVolume)[1])
     return full.regions if full is not None else ()
+
+
+def currentMeasures(correctedVolume) -> dict:
+    """The measures (see `VolumeMeasures`) of what a corrected volume shows now; empty where they are not known."""
+    strength = strengthOf(correctedVolume)
+    measuredStrength = float(correctedVolume.GetAttribute(MEASURED_STRENGTH) or 1.0)
+    if measuredStrength != strength:
+        regions = regionsOf(correctedVolume)
+        if not regions or canChangeStrength(correctedVolume):
+            return {}
+        from ..evaluation.volume_measures import measure_volume
+
+        pair = shownFrame(correctedVolume)
+        before, after = (arrayFromImage(node.GetImageData()) for node in pair)
+        measures = measure_volume(before, after, regions, tuple(reversed(correctedVolume.GetSpacing())))
+        for node in {pair[1], correctedVolume}:
+            node.SetAttribute(MEASURES, json.dumps(measures.to_dict()))
+            node.SetAttribute(MEASURED_STRENGTH, f"{strength:.12g}")
+    return json.loads(correctedVolume.GetAttribute(MEASURES) or "{}")
 
 
 def _blended(full: FullResult, position: int, inputHu: numpy.ndarray, strength: float) -> numpy.ndarray:

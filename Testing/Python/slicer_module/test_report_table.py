@@ -85,6 +85,16 @@ def test_without_memory_the_stored_values_count_at_their_strength_only(slicer_lo
     assert half["Streak amplitude near metal, after"] == ("not measured", "HU")
 
 
+def test_a_change_of_strength_is_measured_at_once(slicer_logic, corrected):
+    """So that whoever saves the scene right after it saves the measures, too."""
+    from SSLMARLib.slicer_logic import strength
+
+    slicer_logic.setStrength(corrected, 0.5)
+    strength._fullResults.clear()  # as after the scene is loaded again
+    value, unit = rows_of(slicer_logic.reportTable(corrected))["Change 2 to 30 mm from metal"]
+    assert float(value) > 5 and unit == "HU"
+
+
 def test_a_metal_value_and_notes_are_told(slicer_logic, make_volume, library):
     import json
 
