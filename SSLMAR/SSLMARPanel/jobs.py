@@ -87,7 +87,7 @@ def prepare(parameters, shownSliceOnly=False):
     sequence = slicer_logic.sequenceOf(volume) if parameters.allFrames else None
     if sequence is not None:
         return slicer_logic.prepareSequenceCorrection(sequence, *arguments, **options)
-    return slicer_logic.prepareCorrection(volume, *arguments, **options)
+    return slicer_logic.prepareCorrection(volume, *arguments, **options, trust=parameters.makeTrust or None)
 
 
 def _shownSliceOf(volume):

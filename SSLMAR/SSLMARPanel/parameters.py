@@ -20,6 +20,7 @@ class SSLMARParameterNode:
     method: one of SSLMARLib.available_methods(); SSLMARLogic.getParameterNode sets the default. device: one of "auto", "cpu", "cuda".
     weightsFile: path of weights that are used in place of the method, "" for none.
     metalMaterial: "" keeps the metal's values, else a name of SSLMARLib.slicer_logic.METAL_MATERIALS_HU.
+    makeTrust: whether a run makes a map of trust beside the result.
     strengthPercent: 0 is the input, 100 the full correction.
     correctedVolume: the result that strength, comparison and report are about.
     """
@@ -38,5 +39,6 @@ class SSLMARParameterNode:
     weightsFile: str = ""
     device: str = "auto"
     metalMaterial: str = ""
+    makeTrust: bool = False
     strengthPercent: Annotated[float, WithinRange(0.0, 100.0)] = 100.0
     correctedVolume: vtkMRMLScalarVolumeNode

@@ -14,6 +14,7 @@ from .section import Section
 TIMER_INTERVAL_MS = 10
 WAIT_SECONDS = 0.05  # what each tick of the timer gives to the thread that computes
 CLEANUP_SECONDS = 3.0
+TRUST_OPACITY = 0.4  # of the map of trust in front of the result
 SECONDS_TO_JUDGE_BY = 2.0  # a remaining time said earlier would be a guess
 
 
@@ -141,34 +142,34 @@ class RunSection(Section):
         self.panel.showStatus(" ".join([text, *result.report.warnings]))
 
     def _showResult(self, correction, result):
+        from SSLMARLib import slicer_logic
+
         corrected = correction.addToScene(result)
         parameters = self.parameters
         shown = volumeOf(corrected)
         strengthPercent = parameters.strengthPercent if parameters is not None else 100.0
         if shown is not None and strengthPercent != 100.0:
-            from SSLMARLib import slicer_logic
-
             slicer_logic.setStrength(shown, strengthPercent / 100.0)
+        former = parameters.correctedVolume if parameters is not None else None
         if parameters is not None and shown is not None:
             parameters.correctedVolume = shown
         if shown is not None:
-            self._putPreviewAway(correction.inputVolume)
-            slicer.util.setSliceViewerLayers(background=shown)
+            self._putAway(slicer_logic.previewOf(correction.inputVolume), slicer_logic.trustOf(former))
+            trust = slicer_logic.trustOf(shown)
+            layers = {"foreground": trust, "foregroundOpacity": TRUST_OPACITY} if trust is not None else {}
+            slicer.util.setSliceViewerLayers(background=shown, **layers)
         if shown is corrected:
             self.panel.showStatus(resultText(corrected, result))
         else:
             self.panel.showStatus(sequenceText(corrected, result))
         self.ui.resultCollapsibleButton.collapsed = False
 
-    def _putPreviewAway(self, inputVolume):
-        """A preview in front would hide the result's slice."""
-        from SSLMARLib import slicer_logic
-
-        preview = slicer_logic.previewOf(inputVolume)
-        if preview is not None:
-            for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-                if composite.GetForegroundVolumeID() == preview.GetID():
-                    composite.SetForegroundVolumeID(None)
+    def _putAway(self, *volumes):
+        """A preview, or the map of trust of another result, in front would hide the result's slice."""
+        volumeIds = [volume.GetID() for volume in volumes if volume is not None]
+        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            if composite.GetForegroundVolumeID() in volumeIds:
+                composite.SetForegroundVolumeID(None)
 
 
 class RemainingTime:

@@ -32,6 +32,7 @@ from .segmentations import (
 )
 from .sequences import prepareSequenceCorrection, processSequence
 from .strength import canChangeStrength, setStrength, strengthOf
+from .trust import trustOf
 from .volumes import MetalCount, checkInputVolume, countMetal
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "showSwipe",
     "strengthOf",
     "strongerStreaks",
+    "trustOf",
     "useTimingStore",
     "writeReport",
 ]

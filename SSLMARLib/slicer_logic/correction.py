@@ -30,6 +30,7 @@ from .nodes import (
     nodesOfClass,
     placeBeside,
 )
+from .trust import addTrust
 
 PREVIEW_ROLE = f"{ATTRIBUTE_PREFIX}PreviewOf"
 
@@ -117,6 +118,8 @@ class Correction(Computable):
             strength.remember(corrected, result)
             corrected.SetAttribute(strength.NAME, name)
             corrected.SetAttribute(strength.NAME_GIVEN, corrected.GetName())
+            if result.trust_percent is not None:
+                addTrust(corrected, result.trust_percent)
         return corrected
 
     def addPreviewToScene(self, result: ComputedCorrection):

@@ -22,7 +22,7 @@ class ComputedCorrection:
 
     metal_shown: where metal has a value of its own (metalHu), None where it stayed as it was. Those from changed_slices on
     are empty for a preview: the indices of the changed slices, a checksum of the input, `VolumeMeasures`, the regions
-    measured.
+    measured. trust_percent: see `CorrectionResult`.
     """
 
     volume_hu: numpy.ndarray
@@ -34,6 +34,7 @@ class ComputedCorrection:
     input_checksum: str = ""
     measures: object = None
     regions: tuple = ()
+    trust_percent: numpy.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ class Job:
                 shown = shown & (voxelsHu >= self.metal.threshold_hu)
             result.volume_hu[shown] = self.metalHu
         seconds = stopwatch.seconds_per_slice(result.report.slices_corrected)
-        return ComputedCorrection(result.volume_hu, result.metal_mask, result.report, shown, seconds)
+        return ComputedCorrection(result.volume_hu, result.metal_mask, result.report, shown, seconds, trust_percent=result.trust_percent)
 
     def _sliceBySearch(self):
         """The one slice and its metal, found in the whole volume as a whole run finds it."""

@@ -17,6 +17,7 @@ SEARCH_OPTIONS = ("thresholdHu", "smallestComponentMm3", "peakHu", "dilationMm")
 LIBRARY_OPTIONS = {  # name here -> keyword of reduce_metal_artifacts
     "traceDilationBins": "trace_dilation_bins",
     "restoreMetal": "restore_metal",
+    "trust": "trust",
 }
 
 
@@ -62,13 +63,15 @@ def prepareCorrection(
     dilationMm: float | None = None,
     traceDilationBins: int | None = None,
     restoreMetal: bool | None = None,
+    trust: bool | None = None,
     metalHu: float | None = None,
     sliceIndex: int | None = None,
 ) -> Correction:
     """Check the nodes and copy what a correction needs out of them; main thread only.
 
     The first five parameters are those of `process`; smallestComponentMm3, peakHu and dilationMm go to `metalSearch`; device,
-    traceDilationBins and restoreMetal are keywords of `SSLMARLib.reduce_metal_artifacts`. None leaves the library's default.
+    traceDilationBins, restoreMetal and trust are keywords of `SSLMARLib.reduce_metal_artifacts`. None leaves the library's default.
+    With trust the result gets a map of trust beside it, see `trustOf`.
 
     :param metalHu: the result shows metal with this value (HU), limited to what the volume's voxels can hold: all of the
       segments, or without a segmentation what reaches the threshold.
@@ -88,6 +91,7 @@ def prepareCorrection(
         dilationMm=dilationMm,
         traceDilationBins=traceDilationBins,
         restoreMetal=restoreMetal,
+        trust=trust,
         metalHu=metalHu,
         sliceIndex=sliceIndex,
     )

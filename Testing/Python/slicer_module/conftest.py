@@ -82,7 +82,8 @@ def library(monkeypatch):
             device="cpu",
             batch_size=1,
         )
-        return SSLMARLib.correction.CorrectionResult(volume_hu - 1, numpy.zeros(volume_hu.shape, bool), report)
+        trust = numpy.full(volume_hu.shape, 60, numpy.uint8) if keywords.get("trust") else None
+        return SSLMARLib.correction.CorrectionResult(volume_hu - 1, numpy.zeros(volume_hu.shape, bool), report, trust)
 
     monkeypatch.setattr(SSLMARLib.correction, "reduce_metal_artifacts", reduce_metal_artifacts)
     return library

@@ -127,6 +127,25 @@ def test_a_display_without_color_is_no_obstacle(make_volume, slicer_logic, libra
     assert (display.GetWindow(), display.GetLevel()) == (300, 30)
 
 
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_the_map_of_trust_stands_beside_the_result_in_its_place(make_volume, slicer_logic, library, geometry):
+    import slicer
+
+    volume = make_volume(geometry)
+    transform = add_linear_transform([[0, 1, 0, 5], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    volume.SetAndObserveTransformNodeID(transform.GetID())
+    assert slicer_logic.trustOf(slicer_logic.process(volume, thresholdHu=1000)) is None
+    corrected = slicer_logic.process(volume, thresholdHu=1000, trust=True)
+    trust = slicer_logic.trustOf(corrected)
+    assert library.calls[-1][2]["trust"] is True and "trust" not in library.calls[0][2]
+    assert trust.GetName() == f"Trust (%) of {corrected.GetName()}" and slicer_logic.isMadeHere(trust)
+    assert (slicer.util.arrayFromVolume(trust) == 60).all()
+    numpy.testing.assert_allclose(matrix_of(trust), matrix_of(volume))
+    assert trust.GetTransformNodeID() == transform.GetID()
+    display = trust.GetDisplayNode()  # what was measured alone, 100 %, is not covered
+    assert display.GetApplyThreshold() and display.GetLowerThreshold() == 0 and display.GetUpperThreshold() == 99
+
+
 def test_there_is_one_default_method(slicer_logic):
     import inspect
 

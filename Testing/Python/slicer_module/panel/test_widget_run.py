@@ -205,6 +205,25 @@ def test_metal_becomes_the_chosen_material(panel, volume, tools):
     assert slicer.util.getNode("CT (MAR: NMAR) 2").GetAttribute("SSLMAR.MetalHu") == "11570"
 
 
+def test_the_map_of_trust_lies_over_its_own_result_alone(panel, volume, library, tools):
+    import slicer
+
+    tools.add_slice_view()
+    composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    tools.apply(panel)
+    assert not composite.GetForegroundVolumeID() and "trust" not in library.calls[0][2]
+    panel.ui.trustCheckBox.checked = True
+    tools.apply(panel)
+    corrected = panel.parameterNode.correctedVolume
+    assert library.calls[1][2]["trust"] is True
+    foreground = slicer.mrmlScene.GetNodeByID(composite.GetForegroundVolumeID())
+    assert foreground.GetName() == f"Trust (%) of {corrected.GetName()}"
+    assert composite.GetBackgroundVolumeID() == corrected.GetID() and 0 < composite.GetForegroundOpacity() < 1
+    panel.ui.trustCheckBox.checked = False
+    tools.apply(panel)
+    assert composite.GetBackgroundVolumeID() != corrected.GetID() and not composite.GetForegroundVolumeID()
+
+
 def test_cancel(rig, panel, volume, tools):
     gate = tools.Gate()
     panel.ui.applyButton.click()

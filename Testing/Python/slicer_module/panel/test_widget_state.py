@@ -47,6 +47,7 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
         "weightsPathLineEdit": (path(ui.weightsPathLineEdit), "own.safetensors", "weightsFile", "own.safetensors", "", ""),
         "deviceComboBox": (index(ui.deviceComboBox), 1, "device", "cpu", "cuda", 2),
         "metalMaterialComboBox": (index(ui.metalMaterialComboBox), 1, "metalMaterial", "titanium", "", 0),
+        "trustCheckBox": (checked(ui.trustCheckBox), True, "makeTrust", True, False, False),
         "strengthSliderWidget": (value(ui.strengthSliderWidget), 60.0, "strengthPercent", 60.0, 30.0, 30.0),
         "correctedVolumeSelector": (node(ui.correctedVolumeSelector), result, "correctedVolume", result, None, None),
     }
