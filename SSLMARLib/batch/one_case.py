@@ -95,6 +95,7 @@ def _correct(case: BatchCase, settings: BatchSettings, output: Path, warnings: l
     from ..correction import reduce_metal_artifacts
     from ..ct.metal_search import MetalSearch
     from ..ct.reading_writing import write_volume
+    from ..ct.series_kind import corrected_by
     from ..evaluation.figures import figure_of_most_changed_slice
     from ..methods import get_method
 
@@ -115,7 +116,8 @@ def _correct(case: BatchCase, settings: BatchSettings, output: Path, warnings: l
     try:
         with unfinished_beside(folder) as temporary:
             temporary.mkdir()
-            write_volume(volume.with_voxels(result.volume_hu), temporary / f"{VOLUME_NAME}{suffix}")
+            kind = corrected_by(method.title, result.report.parameters)
+            write_volume(volume.with_voxels(result.volume_hu), temporary / f"{VOLUME_NAME}{suffix}", series_kind=kind)
             if settings.figures:
                 figure_of_most_changed_slice(volume, result, method.title, temporary / FIGURE_NAME)
             report = result.report.to_dict()
@@ -157,12 +159,7 @@ def _suffix(case: BatchCase, volume) -> str:
     """Of the file that is written: none for a DICOM folder, else as the source has."""
     from ..ct.image_file import known_suffix
 
-    if volume.dicom_files:
-        return ""
-    if case.series_uid is not None:
-        logger.warning("The source has several frames in one file, and such series are not written as DICOM: the result is an NRRD file.")
-        return ".nrrd"
-    return known_suffix(Path(case.path))
+    return "" if volume.dicom_files else known_suffix(Path(case.path))
 
 
 def _give_name(temporary: Path, folder: Path, case: BatchCase) -> dict | None:

@@ -30,12 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done, as JSON")
     parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw before, after and difference of the worst slice")
+    parser.add_argument("--uid-seed", metavar="TEXT", help="the same new UIDs each time a DICOM output is written (default: random ones)")
     parser.add_argument("--overwrite", action="store_true", help="replace output files that exist")
 
 
 def run(arguments) -> int:
     from ..atomic_files import all_or_none, write_text
     from ..ct.reading_writing import files_of, read_mask, read_volume, write_volume
+    from ..ct.series_kind import corrected_by
 
     unused = given_flags(arguments)
     if arguments.mask is not None and unused:
@@ -68,7 +70,8 @@ def run(arguments) -> int:
         )
         progress(0.9, "Writing")
         options = {"overwrite": arguments.overwrite}
-        write(files_of(arguments.output), write_volume, volume.with_voxels(result.volume_hu), arguments.output, **options)
+        dicom = {"series_kind": corrected_by(method.title, result.report.parameters), "uid_seed": arguments.uid_seed}
+        write(files_of(arguments.output), write_volume, volume.with_voxels(result.volume_hu), arguments.output, **options, **dicom)
         for path, voxels in ((arguments.mask_output, result.metal_mask), (arguments.trust_output, result.trust_percent)):
             if path is not None:
                 beside = replace(volume.with_voxels(voxels.astype("uint8")), metadata={}, dicom_files=())

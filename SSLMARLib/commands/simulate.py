@@ -63,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..atomic_files import all_or_none
-    from ..ct.dicom_writing import SIMULATED_METAL, SIMULATION_TRUTH
     from ..ct.reading_writing import files_of, read_mask, read_volume, refuse_output, write_volume
+    from ..ct.series_kind import SIMULATED_METAL, SIMULATION_TRUTH
 
     if not 0 <= arguments.seed < 2**63:
         raise InputError(f"--seed is {arguments.seed}: give a whole number from 0 to 2^63 - 1.")

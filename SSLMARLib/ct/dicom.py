@@ -42,8 +42,8 @@ def read_series(series: DicomSeries, path: str | os.PathLike = "") -> CTVolume:
     stack = stack_images(path, _images(path, series))
     _check_rescale(path, stack)
     files = tuple(image.header.path for image in stack.images)
-    is_plain = not any(image.header.is_multi_frame for image in stack.images)
-    return CTVolume(_voxels(stack), stack.spacing_mm, stack.origin_mm, stack.direction, dicom_files=files if is_plain else ())
+    frames = tuple(image.frame.index for image in stack.images) if any(image.header.is_multi_frame for image in stack.images) else ()
+    return CTVolume(_voxels(stack), stack.spacing_mm, stack.origin_mm, stack.direction, dicom_files=files, dicom_frames=frames)
 
 
 def _series_in(path: Path) -> list[DicomSeries]:

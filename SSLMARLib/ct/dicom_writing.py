@@ -1,204 +1,220 @@
-"""A corrected CT series as DICOM: one file for each original slice, its tags copied, its voxels replaced.
+"""A derived CT series as DICOM: one file for each file of the source, its header kept but for `dicom_elements`, its voxels new.
 
-New are the series and instance UIDs, the series number and description, the image type (derived), the dates of creation
-and the rescale slope and intercept. Sequences and private tags are left out: they describe the original's voxels.
-Tag meanings: DICOM PS3.3 C.7.3.1 (series), C.7.6.1 and C.8.2.1 (CT image), PS3.5 B.2 (UIDs derived from UUIDs).
+Stored values have the source's rescale, depth and sign, so that unchanged voxels come back to the bit; values that do not fit are brought
+to the nearest one that does, as a scanner does it, with a warning.
 """
 
-import os
-import re
-import uuid
+from __future__ import annotations
+
+import hashlib
+import logging
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy
-import SimpleITK
+import pydicom
+import pydicom.filewriter
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from .._version import __version__
 from ..errors import InputError
-from .image_file import quiet_simple_itk
+from .dicom_elements import REMOVED, is_of_removed_group
+from .dicom_header import DicomFrame, DicomHeader, UnreadableError, quiet_pydicom, read_header
+from .dicom_identity import CODING_SCHEME, LONGEST_SHORT_TEXT, code, derivation_text, equipment, item, new_uid, now_of, source_reference
+from .series_kind import CORRECTED, SERIES_NUMBER_OFFSET, SeriesKind
 from .volume import CTVolume
 
-SERIES_NUMBER_OFFSET = 1000
-STORED_MINIMUM, STORED_MAXIMUM = -32768, 32767
-NOT_COPIED_GROUPS = ("0002", "0400", "7fe0", "fffa", "fffc", *(f"{group:04x}" for group in range(0x6000, 0x6100, 2)))
-NOT_COPIED = ("0028|0106", "0028|0107", "0028|0120", "0028|0121", "0018|0088")
-CHARACTER_SETS = {
-    "": "ascii",
-    "ISO_IR 6": "ascii",
-    "ISO_IR 100": "latin-1",
-    "ISO_IR 101": "iso8859-2",
-    "ISO_IR 109": "iso8859-3",
-    "ISO_IR 110": "iso8859-4",
-    "ISO_IR 144": "iso8859-5",
-    "ISO_IR 127": "iso8859-6",
-    "ISO_IR 126": "iso8859-7",
-    "ISO_IR 138": "iso8859-8",
-    "ISO_IR 148": "iso8859-9",
-    "ISO_IR 203": "iso8859-15",
-    "ISO_IR 166": "tis-620",
-    "ISO_IR 13": "shift_jis",
-    "ISO_IR 192": "utf-8",
-    "ISO_IR 87": "iso2022_jp_2",
-    "ISO_IR 159": "iso2022_jp_2",
-    "ISO_IR 149": "euc_kr",
-    "ISO_IR 58": "gb2312",
-    "GB18030": "gb18030",
-    "GBK": "gbk",
-}
-"""DICOM's names (PS3.3 C.12.1.1.2) -> Python's; with code extensions the names begin with `ISO 2022 IR`."""
+logger = logging.getLogger(__name__)
 
-
-LONGEST_DESCRIPTION = 64
-"""Characters of a Series Description (VR LO)."""
+WORD_REPRESENTATIONS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
+"""Value representations of bytes in the order of the file, and the bytes of one word."""
+LARGEST_SERIES_NUMBER = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class SeriesKind:
-    """What a written series says of itself. description: of the series, with {} for the original's; derivation: the sentence that says
-    how it was made; mark: a further value of its image type, or "" for none."""
+class _Series:
+    """What all files of the new series share."""
 
-    description: str
-    derivation: str
-    mark: str = ""
-
-
-CORRECTED = SeriesKind("{} MAR", "Metal artifact reduction")
-SIMULATED_METAL = SeriesKind("SIMULATED metal: {}", "SIMULATED metal, which this patient does not have, added to a scan", "SIMULATED")
-SIMULATION_TRUTH = SeriesKind("SIMULATED case, truth: {}", "Unchanged copy of a scan, the truth of a SIMULATED case", "SIMULATED")
+    kind: SeriesKind
+    uid: str
+    seed: str | None
 
 
-def write_dicom_folder(volume: CTVolume, folder: Path, kind: SeriesKind = CORRECTED) -> None:
-    """Write one file for each slice into `folder`, which exists; `kind` says what the series is called.
+def write_dicom_folder(volume: CTVolume, folder: Path, kind: SeriesKind = CORRECTED, uid_seed: str | None = None) -> None:
+    """Write one file for each file of the source into `folder`, which exists; `kind` says what the series is called.
 
-    The voxels are stored as int16 HU (slope 1, intercept 0). Where they are no whole numbers or exceed int16, the
-    original slice's own slope and intercept are used, so that unchanged values stay exactly the same and others are
-    rounded to the nearest step. Raises InputError if neither fits into 16 bits, or an original file is gone.
+    uid_seed: the new UIDs are random; with a seed, the same source, kind and voxels get the same UIDs again. Raises InputError for a
+    volume that is not from DICOM, voxels that are no numbers, or a source that is gone or whose header is damaged.
     """
-    if len(volume.dicom_files) != volume.shape[0]:
-        raise InputError("This volume did not come from DICOM slices, so it has no tags to copy; write NRRD or NIfTI.")
-    voxels = volume.voxels_hu
-    whole = voxels.dtype.kind in "iu" or all(numpy.array_equal(plane, numpy.rint(plane)) for plane in voxels)
-    as_int16 = whole and voxels.min() >= STORED_MINIMUM and voxels.max() <= STORED_MAXIMUM
-    series = {"0020|000e": _new_uid()}
-    now = datetime.now()
-    for date_tag, time_tag in (("0008|0012", "0008|0013"), ("0008|0023", "0008|0033")):
-        series |= {date_tag: now.strftime("%Y%m%d"), time_tag: now.strftime("%H%M%S")}
-    with quiet_simple_itk():
-        for index, (path, plane) in enumerate(zip(volume.dicom_files, voxels, strict=True)):
-            try:
-                original = _open_dicom(path)
-            except RuntimeError:
-                raise InputError(f"{path} is needed for its tags and cannot be read any more.") from None
-            slope, intercept = (1.0, 0.0) if as_int16 else _rescale(original)
-            tags = _copied_tags(original) | series | _new_tags(original, kind, slope, intercept)
-            image = SimpleITK.GetImageFromArray(_values_to_write(plane, slope, intercept, as_int16)[numpy.newaxis])
-            image.SetSpacing((*original.GetSpacing()[:2], volume.spacing_mm[0]))
-            image.SetOrigin(original.GetOrigin())
-            image.SetDirection(original.GetDirection())
-            for key, value in tags.items():
-                image.SetMetaData(key, value)
-            writer = SimpleITK.ImageFileWriter()
-            writer.SetImageIO("GDCMImageIO")
-            writer.KeepOriginalImageUIDOn()
-            writer.SetFileName(os.fspath(folder / f"slice_{index + 1:04d}.dcm"))
-            writer.Execute(image)
-
-
-def _new_uid() -> str:
-    return f"2.25.{uuid.uuid4().int}"
-
-
-def _rescale(original: SimpleITK.ImageFileReader) -> tuple[float, float]:
-    slope, intercept = _tag_number(original, "0028|1053"), _tag_number(original, "0028|1052")
-    return slope or 1.0, intercept or 0.0
-
-
-def _values_to_write(plane: numpy.ndarray, slope: float, intercept: float, as_int16: bool) -> numpy.ndarray:
-    """(rows, columns) in HU as GDCM takes them: it stores (value - intercept) / slope."""
-    if as_int16:
-        return plane.astype(numpy.int16)
-    stored = numpy.rint((plane.astype(numpy.float64) - intercept) / slope)
-    if stored.min() < STORED_MINIMUM or stored.max() > STORED_MAXIMUM:
-        raise InputError(
-            f"The values {plane.min():.6g} to {plane.max():.6g} HU do not fit into the 16 bits of a DICOM slice; "
-            "write NRRD or NIfTI instead."
+    files = volume.dicom_files
+    if len(files) != volume.shape[0]:
+        raise InputError("This volume did not come from DICOM slices, so it has no header to copy; write NRRD or NIfTI.")
+    slices_of: dict[str, list[int]] = {}
+    for index, path in enumerate(files):
+        slices_of.setdefault(path, []).append(index)
+    series, beyond = None, []
+    for number, (path, indices) in enumerate(slices_of.items(), 1):
+        header = _source_header(path)
+        if series is None:
+            uid = new_uid(uid_seed, "series", header.series_uid or header.study_uid, derivation_text(kind))
+            series = _Series(kind, uid, uid_seed)
+        indices = sorted(indices, key=volume.frame_of)  # the frames of a file stay in its order
+        frames = [header.frames[volume.frame_of(index)] for index in indices]
+        stored = numpy.stack(
+            [_stored(header, frame, volume.voxels_hu[index], beyond) for frame, index in zip(frames, indices, strict=True)]
         )
-    return stored * slope + intercept
+        try:
+            with quiet_pydicom():
+                data = _derived(header, frames, stored, series)
+                _save(data, folder / f"slice_{number:04d}.dcm")
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # pydicom raises almost anything on damaged elements
+            logger.debug("%s could not be copied", path, exc_info=True)
+            raise InputError(
+                f"The header of {path} cannot be copied ({type(error).__name__}), so it is damaged; write NRRD or NIfTI."
+            ) from None
+    if beyond:
+        logger.warning(
+            "%d voxels of %.6g to %.6g HU do not fit into the source's stored values and are set to the nearest that does; "
+            "write NRRD or NIfTI to keep them.",
+            sum(count for count, _, _ in beyond), min(lowest for _, lowest, _ in beyond), max(highest for _, _, highest in beyond),
+        )  # fmt: skip
 
 
-def _new_tags(original: SimpleITK.ImageFileReader, kind: SeriesKind, slope: float, intercept: float) -> dict[str, str]:
-    """The tags that differ from the original slice's."""
-    image_type = _tag(original, "0008|0008").split("\\")
-    number = _tag_number(original, "0020|0011")
-    room = LONGEST_DESCRIPTION - len(kind.description.format(""))
-    description = kind.description.format(_text(original, "0008|103e")[:room]).strip(" :")
-    return {
-        "0008|0005": "ISO_IR 192",
-        "0008|0008": "\\".join(["DERIVED", "SECONDARY", *(image_type[2:] or ["AXIAL"]), *([kind.mark] if kind.mark else [])]),
-        "0008|0018": _new_uid(),
-        "0008|103e": description,
-        "0008|2111": f"{kind.derivation}, SSLMAR {__version__}",
-        "0020|0011": str(int(number or 0) + SERIES_NUMBER_OFFSET),
-        "0028|0100": "16",
-        "0028|0101": "16",
-        "0028|0102": "15",
-        "0028|0103": "1",
-        "0028|1052": f"{intercept:.10g}",
-        "0028|1053": f"{slope:.10g}",
-        "0028|1054": _tag(original, "0028|1054") or "HU",  # else GDCM writes "US", which says that they are no Hounsfield units
-    } | _padding_tag(original, slope, intercept)
-
-
-def _padding_tag(original: SimpleITK.ImageFileReader, slope: float, intercept: float) -> dict[str, str]:
-    """Pixel Padding Value in the new stored values, where it still can be said."""
-    padding = _tag_number(original, "0028|0120")
-    if padding is None:
-        return {}
-    if _tag(original, "0028|0103") == "1" and padding > STORED_MAXIMUM:
-        padding -= 65536
-    old_slope, old_intercept = _rescale(original)
-    stored = (padding * old_slope + old_intercept - intercept) / slope
-    if stored != round(stored) or not STORED_MINIMUM <= stored <= STORED_MAXIMUM:
-        return {}
-    return {"0028|0120": str(round(stored))}
-
-
-def _copied_tags(original: SimpleITK.ImageFileReader) -> dict[str, str]:
-    tags = {}
-    for key in original.GetMetaDataKeys():
-        if not re.fullmatch(r"[0-9a-f]{3}[02468ace]\|[0-9a-f]{4}", key) or key.endswith("|0000"):
-            continue
-        if key[:4] not in NOT_COPIED_GROUPS and key not in NOT_COPIED:
-            tags[key] = _text(original, key)
-    return tags
-
-
-def _text(original: SimpleITK.ImageFileReader, key: str) -> str:
-    """A tag's text, decoded by the file's own character set: the output is written in UTF-8."""
-    names = [name.replace("ISO 2022 IR", "ISO_IR").strip() for name in _tag(original, "0008|0005").split("\\")]
-    codec = CHARACTER_SETS.get(names[-1], "latin-1")
-    return _tag(original, key).encode("utf-8", "surrogateescape").decode(codec, "replace")
-
-
-def _open_dicom(path: str | Path) -> SimpleITK.ImageFileReader:
-    """A reader that knows the file's tags; its voxels are not read yet. Raises SimpleITK's RuntimeError."""
-    reader = SimpleITK.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(os.fspath(path))
-    reader.ReadImageInformation()
-    return reader
-
-
-def _tag(reader: SimpleITK.ImageFileReader, key: str, default: str = "") -> str:
-    """A tag's text without padding; bytes of another character set stay as Python's surrogate escapes."""
-    return reader.GetMetaData(key).strip(" \0") if reader.HasMetaDataKey(key) else default
-
-
-def _tag_number(reader: SimpleITK.ImageFileReader, key: str) -> float | None:
-    """A tag's first number, or None."""
+def _source_header(path: str) -> DicomHeader:
     try:
-        return float(_tag(reader, key).split("\\")[0])
-    except ValueError:
-        return None
+        return read_header(path)
+    except UnreadableError:
+        raise InputError(f"{path} is needed for its header and cannot be read any more.") from None
+
+
+def _stored(header: DicomHeader, frame: DicomFrame, plane_hu: numpy.ndarray, beyond: list[tuple[int, float, float]]) -> numpy.ndarray:
+    """(rows, columns) in HU as stored values of the source's rescale and depth; what does not fit is counted in `beyond`."""
+    slope, intercept = 1.0 if frame.slope is None else frame.slope, frame.intercept or 0.0
+    stored = numpy.rint((plane_hu.astype(numpy.float64) - intercept) / slope)
+    if not numpy.isfinite(stored).all():
+        raise InputError("The volume has NaN or infinite voxels, which DICOM has no place for; replace them first.")
+    lowest = -(1 << (header.bits_stored - 1)) if header.signed else 0
+    highest = lowest + (1 << header.bits_stored) - 1
+    outside = (stored < lowest) | (stored > highest)
+    if outside.any():
+        beyond.append((int(outside.sum()), float(plane_hu[outside].min()), float(plane_hu[outside].max())))
+    return numpy.clip(stored, lowest, highest).astype(f"<{'i' if header.signed else 'u'}{header.bits_allocated // 8}")
+
+
+def _derived(header: DicomHeader, frames: list[DicomFrame], stored: numpy.ndarray, series: _Series) -> Dataset:
+    """The new data set of a file: the source's elements, without the removed ones, with the changed ones."""
+    data = _kept_elements(header)
+    pixels = stored.tobytes() + b"\0" * (stored.nbytes % 2)
+    data.SOPClassUID = header.sop_class_uid or CTImageStorage
+    data.SOPInstanceUID = new_uid(series.seed, "instance", series.uid, header.instance_uid, hashlib.sha256(pixels).hexdigest())
+    data.SeriesInstanceUID = series.uid
+    data.SeriesNumber = min(_whole(data, "SeriesNumber") + SERIES_NUMBER_OFFSET, LARGEST_SERIES_NUMBER)
+    data.SeriesDescription = series.kind.describe(header.description)
+    date, time = now_of(data)
+    for name in ("InstanceCreation", "Series", "Content"):
+        setattr(data, f"{name}Date", date)
+        setattr(data, f"{name}Time", time)
+    data.ContributingEquipmentSequence = [*(data.get("ContributingEquipmentSequence") or []), equipment(series.kind, date + time)]
+    if "PerFrameFunctionalGroupsSequence" in data:
+        _derive_frames(data, header, frames, series.kind)
+    else:
+        is_multi_frame = header.is_multi_frame
+        data.ImageType = _image_type(data.get("ImageType"), "SECONDARY", series.kind)
+        for keyword, value in _derivation(data, header, [frame.index for frame in frames] if is_multi_frame else [], series.kind).items():
+            setattr(data, keyword, value)
+        if is_multi_frame:
+            data.NumberOfFrames = len(frames)
+    data.HighBit = header.bits_stored - 1
+    data.add_new("PixelData", "OB" if header.bits_allocated <= 8 else "OW", pixels)
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID, data.file_meta.MediaStorageSOPInstanceUID = data.SOPClassUID, data.SOPInstanceUID
+    data.file_meta.ImplementationVersionName = f"SSLMAR {__version__}"[:16]
+    return data
+
+
+def _kept_elements(header: DicomHeader) -> Dataset:
+    source = pydicom.dcmread(header.path, stop_before_pixels=True, force=True)
+    if source.original_encoding[1] is False:
+        _swap_words(source)
+    if source.original_encoding[0]:
+        pydicom.filewriter.correct_ambiguous_vr(source, True)
+        _state_representations(source)
+    with_overlay = frozenset(tag.group for tag in source.keys() if 0x6000 <= tag.group <= 0x60FE and tag.element == 0x3000)
+    for tag in list(source.keys()):
+        if is_of_removed_group(tag.group, tag.element, with_overlay):
+            del source[tag]
+    for keyword in REMOVED:
+        if keyword in source:
+            delattr(source, keyword)
+    return source
+
+
+def _save(data: Dataset, path: Path) -> None:
+    pydicom.dcmwrite(path, data, enforce_file_format=True)
+
+
+def _state_representations(data: Dataset) -> None:
+    """An implicit VR file leaves open what some elements are, and pydicom cannot decide all; bytes are words then (PS3.5 A.1)."""
+    for element in data:
+        if element.VR == "SQ":
+            for one in element.value:
+                _state_representations(one)
+        elif " or " in element.VR:
+            element.VR = "OW" if isinstance(element.value, bytes) else "US"
+
+
+def _swap_words(data: Dataset) -> None:
+    """What pydicom leaves as it is in a big endian file, such as overlays and lookup tables, in the order of the new one."""
+    for element in data:
+        size = WORD_REPRESENTATIONS.get(element.VR)
+        if element.VR == "SQ":
+            for one in element.value:
+                _swap_words(one)
+        elif size and isinstance(element.value, bytes) and len(element.value) % size == 0:
+            element.value = numpy.frombuffer(element.value, f">u{size}").astype(f"<u{size}").tobytes()
+
+
+def _derivation(data: Dataset, header: DicomHeader, frames: list[int], kind: SeriesKind) -> dict[str, object]:
+    """How the image came to be: the source's own derivation is kept behind it. frames: indices, for a file of several."""
+    former = str(data.get("DerivationDescription") or "")
+    elements = {
+        "DerivationDescription": "; ".join(filter(None, (derivation_text(kind), former)))[:LONGEST_SHORT_TEXT],
+        "DerivationCodeSequence": [*(data.get("DerivationCodeSequence") or []), code(kind.code, CODING_SCHEME, kind.code_meaning)],
+    }
+    if header.instance_uid:
+        purpose = code("121322", "DCM", "Source image for image processing operation")
+        numbers = [index + 1 for index in frames] or [None]
+        class_uid = header.sop_class_uid or CTImageStorage
+        elements["SourceImageSequence"] = [source_reference(class_uid, header.instance_uid, purpose, number) for number in numbers]
+    return elements
+
+
+def _derive_frames(data: Dataset, header: DicomHeader, frames: list[DicomFrame], kind: SeriesKind) -> None:
+    """The functional groups of an enhanced object: those of the frames that are written, each with its frame type and derivation."""
+    enhanced = "CTImageFrameTypeSequence"
+    groups = [data.PerFrameFunctionalGroupsSequence[frame.index] for frame in frames]
+    shared = (data.get("SharedFunctionalGroupsSequence") or [])[:1]
+    value_2 = "PRIMARY" if any(enhanced in group for group in [*shared, *groups]) else "SECONDARY"
+    for group, frame in zip(groups, frames, strict=True):
+        group.DerivationImageSequence = [item(**_derivation(Dataset(), header, [frame.index], kind))]
+    for group in [*shared, *groups]:
+        for one in (group.get(enhanced) or [])[:1]:
+            one.FrameType = _image_type(one.get("FrameType"), value_2, kind)
+    data.ImageType = _image_type(data.get("ImageType"), value_2, kind)
+    data.PerFrameFunctionalGroupsSequence, data.NumberOfFrames = groups, len(frames)
+
+
+def _image_type(former, value_2: str, kind: SeriesKind) -> list[str]:
+    values = [] if not former else [former] if isinstance(former, str) else list(former)
+    return ["DERIVED", value_2, *(values[2:] or ["AXIAL"]), *([kind.mark] if kind.mark else [])]
+
+
+def _whole(data: Dataset, keyword: str) -> int:
+    try:
+        return int(data.get(keyword) or 0)
+    except (TypeError, ValueError):
+        return 0

@@ -18,7 +18,6 @@ import numpy
 
 from ..atomic_files import replace_folder, unfinished_beside
 from ..errors import InputError
-from .dicom_writing import CORRECTED, SeriesKind, write_dicom_folder
 from .image_file import (
     FORMATS,
     known_suffix,
@@ -30,6 +29,7 @@ from .image_file import (
     write_image_file,
 )
 from .mask_labels import LabeledVoxels, labels_of_header, mask_of_label
+from .series_kind import CORRECTED, SeriesKind
 from .volume import CTVolume
 
 logger = logging.getLogger(__name__)
@@ -70,10 +70,13 @@ def read_mask(path: str | os.PathLike, like: CTVolume, label: str | Sequence[str
     return mask_of_label(path, content, like, label)
 
 
-def write_volume(volume: CTVolume, path: str | os.PathLike, overwrite: bool = False, *, series_kind: SeriesKind = CORRECTED) -> None:
+def write_volume(
+    volume: CTVolume, path: str | os.PathLike, overwrite: bool = False, *, series_kind: SeriesKind = CORRECTED, uid_seed: str | None = None
+) -> None:
     """Write a volume in the format of the path's suffix, or as a folder of DICOM slices if it came from DICOM.
 
-    series_kind: how a DICOM series is described (CORRECTED, SIMULATED_METAL or SIMULATION_TRUTH of `dicom_writing`).
+    series_kind: how a DICOM series is described (`series_kind.corrected_by` names the method). uid_seed: of a DICOM series' new UIDs,
+        which are random without one.
     Raises InputError if the output exists and `overwrite` is False, its folder is missing or not writable, the disk is
     full, or the format has no place for the values.
     """
@@ -87,7 +90,9 @@ def write_volume(volume: CTVolume, path: str | os.PathLike, overwrite: bool = Fa
         if suffix is None:
             content = temporary / "content"
             content.mkdir()
-            write_dicom_folder(volume, content, series_kind)
+            from .dicom_writing import write_dicom_folder  # pydicom takes its time to load, and other files do not need it
+
+            write_dicom_folder(volume, content, series_kind, uid_seed)
             replace_folder(content, path)
         else:
             _write_file(volume, path, temporary)

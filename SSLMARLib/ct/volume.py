@@ -26,7 +26,8 @@ class CTVolume:
         slice index k grow (SimpleITK's convention). Left-handed and sheared (tilted gantry) axes stay as they are.
     metadata: entries of the file's header that are written again to a file of the same format.
     dimensions: 2 when the file held one slice without a third axis, and is written so again.
-    dicom_files: the file of each slice when the volume came from DICOM: their tags are copied when DICOM is written.
+    dicom_files: the file of each slice when the volume came from DICOM: their headers are copied when DICOM is written.
+    dicom_frames: the index of each slice's frame in its file; empty where each file holds one.
     """
 
     voxels_hu: numpy.ndarray
@@ -36,6 +37,7 @@ class CTVolume:
     metadata: Mapping[str, str] = field(default_factory=dict)
     dimensions: int = 3
     dicom_files: tuple[str, ...] = ()
+    dicom_frames: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.voxels_hu.ndim != 3:
@@ -63,6 +65,10 @@ class CTVolume:
         """Whether the axes are not at right angles to each other, as with an uncorrected gantry tilt."""
         unit = self.direction / numpy.linalg.norm(self.direction, axis=0)
         return bool(numpy.abs(unit.T @ unit - numpy.eye(3)).max() > 1e-4)
+
+    def frame_of(self, index: int) -> int:
+        """The index of a slice's frame in its DICOM file."""
+        return self.dicom_frames[index] if self.dicom_frames else 0
 
     def index_to_position_mm(self) -> numpy.ndarray:
         """The (4, 4) matrix from (i, j, k, 1), that is column, row and slice index, to (x, y, z, 1) in LPS and mm."""

@@ -4,7 +4,6 @@ import logging
 
 import slicer
 
-LONGEST_DESCRIPTION = 64  # characters of DICOM's type LO
 SERIES_TAGS = {
     "SeriesDescription": "0008,103E",
     "SeriesNumber": "0020,0011",
@@ -46,7 +45,7 @@ def describeForExport(inputVolume, corrected, methodTitle: str) -> None:
     and how metal artifacts were reduced, and the series has a number of its own. What is not known is left out; nothing happens
     where the result has no item.
     """
-    from ..ct.dicom_writing import SERIES_NUMBER_OFFSET
+    from ..ct.series_kind import SERIES_NUMBER_OFFSET, corrected_by
 
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(corrected.GetScene())
     item = hierarchy.GetItemByDataNode(corrected) if hierarchy is not None else 0
@@ -60,9 +59,7 @@ def describeForExport(inputVolume, corrected, methodTitle: str) -> None:
         return next(filter(None, values), "") or dicomValue(inputVolume, name)
 
     values = {name: known(name) for name in (*SERIES_TAGS, *STUDY_TAGS)}
-    suffix = f" (MAR: {methodTitle})"
-    description = values["SeriesDescription"] or inputVolume.GetName() or ""
-    values["SeriesDescription"] = (description[: max(0, LONGEST_DESCRIPTION - len(suffix))] + suffix)[:LONGEST_DESCRIPTION].strip()
+    values["SeriesDescription"] = corrected_by(methodTitle).describe(values["SeriesDescription"] or inputVolume.GetName() or "")
     values["Modality"] = values["Modality"] or "CT"
     number = values["SeriesNumber"]
     values["SeriesNumber"] = str(int(number) + SERIES_NUMBER_OFFSET) if number.isdecimal() else ""
