@@ -54,11 +54,8 @@ OF_THE_READING = ("ModalityLUTSequence", "TemporalPositionIndex", "PixelSpacing"
 UNITS = {"SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"}
 
 
-A_MAP_BY_ITS_TYPE = (
-    "images_of_a_perfusion_scan"
-    """DERIVED and PERFUSION together are what marks a map, so it is written, but not read again."""
-)
-
+A_MAP_BY_ITS_TYPE = "images_of_a_perfusion_scan"
+"""DERIVED and PERFUSION together are what marks a map, so it is written, but not read again."""
 READ_AGAIN = [kind for kind in KINDS if kind.refused is None and kind.name != A_MAP_BY_ITS_TYPE]
 
 
