@@ -193,6 +193,11 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.updatePanel()
 
     @property
+    def isLeft(self):
+        """Whether another module is open."""
+        return self.parameterNode is not None and self._guiTag is None
+
+    @property
     def isRunning(self):
         return self.runSection.run is not None
 
@@ -201,13 +206,12 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._isUpdating:
             self._mustUpdateAgain = True
             return
-        isLeft = self.parameterNode is not None and self._guiTag is None
         self._isUpdating = True
         try:
             self._mustUpdateAgain = True
             while self._mustUpdateAgain:
                 self._mustUpdateAgain = False
-                for section in [self.runSection] if isLeft else self.sections:
+                for section in [self.runSection] if self.isLeft else self.sections:
                     section.update()
         finally:
             self._isUpdating = False
@@ -321,11 +325,11 @@ class SSLMARLogic(ScriptedLoadableModuleLogic):
 
         return slicer_logic.segmentMetal(inputVolume, thresholdHu, **options)
 
-    def methods(self):
-        """Return the (name, title) pairs of the methods that can be used."""
+    def methods(self, forResearch=False):
+        """Return the (name, title) pairs of the methods that can be used; with those that are here to be compared with, if wanted."""
         from SSLMARLib import available_methods, slicer_logic
 
-        return [(name, slicer_logic.methodTitle(name)) for name in available_methods()]
+        return [(name, slicer_logic.methodTitle(name)) for name in available_methods(forResearch)]
 
 
 class SSLMARTest(SelfTest, ScriptedLoadableModuleTest):

@@ -15,8 +15,6 @@ class CorrectionSection(Section):
         from SSLMARLib import slicer_logic
 
         self._methods = NamedChoices(self.ui.methodComboBox, lambda name: self._choose("method", name))
-        for name, title in self.logic.methods():
-            self._methods.add(name, title, methodDescription(name))
         self.ui.weightsPathLineEdit.currentPathChanged.connect(lambda path: self._choose("weightsFile", path.strip()))
         self._devices = NamedChoices(self.ui.deviceComboBox, lambda name: self._choose("device", name))
         self._devices.add("auto", _("Automatic (GPU where it works)"))
@@ -45,6 +43,7 @@ class CorrectionSection(Section):
         if parameters is None:
             self.release()
             return
+        self._listMethods(parameters)
         self._methods.show(parameters.method)
         self.ui.methodComboBox.enabled = not parameters.weightsFile
         if self.ui.weightsPathLineEdit.currentPath.strip() != parameters.weightsFile:
@@ -53,6 +52,19 @@ class CorrectionSection(Section):
         self._materials.show(parameters.metalMaterial)
         self._showTimes()
         self._followResult()
+
+    def _listMethods(self, parameters):
+        """A method for research that is chosen stays in the list, ticked or not."""
+        from SSLMARLib import available_methods
+
+        wanted = self.logic.methods(parameters.allMethods or parameters.method not in available_methods())
+        if [name for name, _title in wanted] != self._methods.names:
+            wasBlocked = self.ui.methodComboBox.blockSignals(True)
+            self._methods.clear()
+            for name, title in wanted:
+                self._methods.add(name, title, methodDescription(name))
+            self.ui.methodComboBox.blockSignals(wasBlocked)
+            self._shownTimes = None
 
     def release(self):
         super().release()
@@ -132,7 +144,9 @@ class CorrectionSection(Section):
         if times == self._shownTimes:
             return
         self._shownTimes = times
-        for name, title in self.logic.methods():
+        for name, title in self.logic.methods(forResearch=True):
+            if name not in self._methods.names:
+                continue
             if times.get(name) is not None:
                 text = _("{method} (about {duration})")
                 title = text.format(method=title, duration=durationText(times[name]))

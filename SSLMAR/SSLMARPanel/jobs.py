@@ -31,7 +31,7 @@ def whyNotReady(parameters):
             get_method(chosenMethod(parameters))
         except MARError as error:
             return str(error)
-    elif parameters.method not in available_methods():
+    elif parameters.method not in available_methods(for_research=True):
         return _("The method '{method}' is not available: choose another one.").format(method=parameters.method)
     return ""
 

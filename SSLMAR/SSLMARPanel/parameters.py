@@ -17,7 +17,8 @@ class SSLMARParameterNode:
     dilationMm: distance (mm) by which the metal found by the threshold grows.
     showThresholdPreview: whether the slice views outline what Apply would take as metal.
     metalSegmentation: the metal, or None to use the threshold. excludedSegmentIDs: its segments that are no metal.
-    method: one of SSLMARLib.available_methods(); SSLMARLogic.getParameterNode sets the default. device: one of "auto", "cpu", "cuda".
+    method: one of SSLMARLib.available_methods(); SSLMARLogic.getParameterNode sets the default. allMethods: whether those for
+      research are listed, too. device: one of "auto", "cpu", "cuda".
     weightsFile: path of weights that are used in place of the method, "" for none.
     metalMaterial: "" keeps the metal's values, else a name of SSLMARLib.slicer_logic.METAL_MATERIALS_HU.
     makeTrust: whether a run makes a map of trust beside the result.
@@ -36,6 +37,7 @@ class SSLMARParameterNode:
     metalSegmentation: vtkMRMLSegmentationNode
     excludedSegmentIDs: list[str]
     method: str = ""
+    allMethods: bool = False
     weightsFile: str = ""
     device: str = "auto"
     metalMaterial: str = ""

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from .jobs import inputOf
 from .section import NOTICE_SIGN, DelayedCall, Section
+from .settings_of_result import setPanelAsFor
 
 REPORT_DELAY_MS = 400
 SWIPE_DELAY_MS = 20
@@ -28,6 +29,8 @@ class ResultSection(Section):
         ui.sideBySideButton.clicked.connect(self.onSideBySideButton)
         ui.differenceButton.clicked.connect(self.onDifferenceButton)
         ui.swipeButton.clicked.connect(self.onSwipeButton)
+        ui.softTissueButton.clicked.connect(self.onSoftTissueButton)
+        ui.setPanelButton.clicked.connect(self.onSetPanelButton)
         ui.saveReportButton.clicked.connect(self.onSaveReportButton)
         self._delayedSwipe = DelayedCall(self._swipe, SWIPE_DELAY_MS)
         ui.swipeSliderWidget.valueChanged.connect(self._onSwipeMoved)
@@ -42,6 +45,8 @@ class ResultSection(Section):
         return slicer_logic.comparisonShown()
 
     def update(self):
+        from SSLMARLib import slicer_logic
+
         corrected = self.parameters.correctedVolume if self.parameters is not None else None
         inputVolume = inputOf(corrected)
         self.followWith(self._onVoxelsChanged, (corrected, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent))
@@ -64,6 +69,10 @@ class ResultSection(Section):
             button.enabled = not whyNot
             button.checked = name == self.comparison
         self.ui.swipeLabel.visible = self.ui.swipeSliderWidget.visible = self.comparison == "swipe"
+        shown = self._judgedVolume()
+        self.ui.softTissueButton.enabled = shown is not None
+        self.ui.softTissueButton.checked = slicer_logic.isSoftTissueShown(shown)
+        self.ui.setPanelButton.enabled = corrected is not None and not self.panel.isRunning
         self.ui.saveReportButton.enabled = corrected is not None
 
     def release(self):
@@ -86,6 +95,24 @@ class ResultSection(Section):
 
     def onSwipeButton(self):
         self._compare("swipe")
+
+    def _judgedVolume(self):
+        """The input of the chosen result, or without one that of the panel."""
+        if self.parameters is None:
+            return None
+        return inputOf(self.parameters.correctedVolume) or self.parameters.inputVolume
+
+    def onSoftTissueButton(self):
+        from SSLMARLib import slicer_logic
+
+        volume = self._judgedVolume()
+        (slicer_logic.endSoftTissue if slicer_logic.isSoftTissueShown(volume) else slicer_logic.showSoftTissue)(volume)
+        self.panel.updatePanel()
+
+    def onSetPanelButton(self):
+        setPanelAsFor(self.parameters, self.parameters.correctedVolume)
+        name = self.parameters.correctedVolume.GetName()
+        self.panel.showStatus(_("The panel is set as for '{name}'.").format(name=name))
 
     def _compare(self, name):
         from SSLMARLib import slicer_logic

@@ -28,6 +28,9 @@ class RunSection(Section):
         self._remaining = RemainingTime()
         self.ui.applyButton.clicked.connect(self.onApplyButton)
         self.ui.previewSliceButton.clicked.connect(self.onPreviewSliceButton)
+        self._escape = qt.QShortcut(qt.QKeySequence("Esc"), slicer.util.mainWindow() or self.panel.parent)
+        self._escape.enabled = False  # whatever else Escape is for keeps it while nothing runs
+        self._escape.activated.connect(self.cancelRun)
         self.timer = qt.QTimer()
         self.timer.interval = TIMER_INTERVAL_MS
         self.timer.timeout.connect(self.onTimer)
@@ -36,9 +39,10 @@ class RunSection(Section):
         """Enable what can be used now; the button says Apply or Cancel, its tooltip what is missing."""
         ui = self.ui
         ui.progressBar.visible = self.panel.isRunning
+        self._escape.enabled = self.panel.isRunning and not self.panel.isLeft
         if self.panel.isRunning:
             ui.applyButton.text = _("Cancelling...") if self.run.cancelled else _("Cancel")
-            ui.applyButton.toolTip = _("Stop the computation; no volume is made.")
+            ui.applyButton.toolTip = _("Stop the computation; no volume is made. Escape does it, too.")
             ui.applyButton.enabled = not self.run.cancelled
             ui.previewSliceButton.enabled = False
             return
@@ -54,7 +58,13 @@ class RunSection(Section):
         self.drop()
         if run is not None:
             run.wait(CLEANUP_SECONDS)
+        self._escape.deleteLater()
         super().cleanup()
+
+    def release(self):
+        """In another module Escape is that module's."""
+        super().release()
+        self._escape.enabled = False
 
     def drop(self):
         """Forget the run, and say whether there was one: it is told to stop, and what it still returns is dropped."""
@@ -69,6 +79,11 @@ class RunSection(Section):
         if self.run is None:
             self._start(isPreview=False)
         else:
+            self.cancelRun()
+
+    def cancelRun(self):
+        """Tell the run to stop, where there is one."""
+        if self.run is not None and not self.run.cancelled:
             self.run.cancel()
             self.panel.showStatus(_("Cancelling..."))
             self.panel.updatePanel()

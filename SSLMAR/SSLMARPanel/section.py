@@ -89,6 +89,10 @@ class NamedChoices:
         self._comboBox.addItem(title)
         self._comboBox.setItemData(len(self.names) - 1, toolTip, qt.Qt.ToolTipRole)
 
+    def clear(self):
+        self.names = []
+        self._comboBox.clear()
+
     def setTitle(self, name, title):
         self._comboBox.setItemText(self.names.index(name), title)
 

@@ -34,6 +34,7 @@ from .sequences import prepareSequenceCorrection, processSequence
 from .strength import canChangeStrength, setStrength, strengthOf
 from .trust import trustOf
 from .volumes import MetalCount, checkInputVolume, countMetal
+from .windows import endSoftTissue, isSoftTissueShown, showSoftTissue
 
 __all__ = [
     "DEFAULT_METHOD",
@@ -52,9 +53,11 @@ __all__ = [
     "countMetal",
     "describeVolume",
     "endComparison",
+    "endSoftTissue",
     "expectedSeconds",
     "findSegments",
     "isMadeHere",
+    "isSoftTissueShown",
     "metalMaskFromSegmentation",
     "metalSearch",
     "metalWasEdited",
@@ -69,6 +72,7 @@ __all__ = [
     "sequenceOf",
     "setStrength",
     "showDifference",
+    "showSoftTissue",
     "showSwipe",
     "strengthOf",
     "strongerStreaks",

@@ -16,7 +16,18 @@ import vtk
 from ..errors import InputError
 from .i18n import _
 from .job import changedSlices
-from .nodes import AID, arrayFromImage, copyDisplay, ijkToRas, imageFromArray, newNode, placeBeside, removeWithDisplay, setHiddenColors
+from .nodes import (
+    AID,
+    INPUT_ROLE,
+    arrayFromImage,
+    copyDisplay,
+    ijkToRas,
+    imageFromArray,
+    newNode,
+    placeBeside,
+    removeWithDisplay,
+    setHiddenColors,
+)
 from .views import LEFT_VIEW, RIGHT_VIEW, Layers, Plane, compositeNode, compositeNodes, layoutNode, sliceNode
 
 SIDE_BY_SIDE, DIFFERENCE, SWIPE = "side by side", "difference", "swipe"
@@ -113,6 +124,7 @@ def showSwipe(inputVolume, correctedVolume, fraction: float = 0.5):
         name = _("{name} swipe").format(name=correctedVolume.GetName())
         node = _addVolume(comparison, name, imageFromArray(arrayFromImage(image), image.GetScalarType()))
         copyDisplay(inputVolume, node)
+        node.SetNodeReferenceID(INPUT_ROLE, inputVolume.GetID())
         comparison.swipe = Swipe(inputVolume, correctedVolume, node)
         comparison.swipe.moveTo(fraction)
         for composite in compositeNodes(node.GetScene()):

@@ -12,7 +12,7 @@ from ..background import BackgroundRun
 from ..ct.metal_search import MetalSearch
 from ..errors import Cancelled, InputError
 from ..expected_time import remember_run
-from ..methods import get_method
+from ..methods import get_method, is_weights
 from . import strength
 from .dicom import describeForExport
 from .i18n import _
@@ -21,6 +21,7 @@ from .nodes import (
     AID,
     ATTRIBUTE_PREFIX,
     INPUT_ROLE,
+    PREVIEW_ROLE,
     arrayFromImage,
     copyDisplay,
     ijkToRas,
@@ -31,8 +32,6 @@ from .nodes import (
     placeBeside,
 )
 from .trust import addTrust
-
-PREVIEW_ROLE = f"{ATTRIBUTE_PREFIX}PreviewOf"
 
 
 def computeAndAdd(correction, add, progress: Progress | None, isCancelled: IsCancelled | None, cancelledText: str):
@@ -178,7 +177,10 @@ class Correction(Computable):
             "Method": result.report.method,
             "InputVolume": self.inputVolume.GetName(),
             "Report": result.report.to_json(),
+            "Device": self.job.device,
         }
+        if is_weights(self.job.method):
+            attributes["Weights"] = self.job.method
         if result.measures is not None:
             attributes["Measures"] = json.dumps(result.measures.to_dict())
         found = self.job.metal.to_dict() if isinstance(self.job.metal, MetalSearch) else {}

@@ -8,7 +8,8 @@ import vtk
 from vtk.util import numpy_support
 
 ATTRIBUTE_PREFIX = "SSLMAR."
-INPUT_ROLE = f"{ATTRIBUTE_PREFIX}InputVolume"  # the node reference from a result to its input
+INPUT_ROLE = f"{ATTRIBUTE_PREFIX}InputVolume"  # the node reference from a result, and from a swipe, to its input
+PREVIEW_ROLE = f"{ATTRIBUTE_PREFIX}PreviewOf"  # that from a preview
 VERSION = f"{ATTRIBUTE_PREFIX}Version"  # the attribute of results: which version of this module made them
 METHOD = f"{ATTRIBUTE_PREFIX}Method"  # the attribute of results and of the frames of one
 AID = f"{ATTRIBUTE_PREFIX}Aid"  # the attribute of volumes that help to look: "preview", "difference", "swipe"

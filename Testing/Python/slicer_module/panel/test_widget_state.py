@@ -36,6 +36,7 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
     table = {
         "inputVolumeSelector": (node(ui.inputVolumeSelector), other, "inputVolume", other, volume, volume),
         "allFramesCheckBox": (checked(ui.allFramesCheckBox), True, "allFrames", True, False, False),
+        "allMethodsCheckBox": (checked(ui.allMethodsCheckBox), True, "allMethods", True, False, False),
         "presetComboBox": (index(ui.presetComboBox), 2, "preset", "hip", "dental", 1),
         "thresholdSliderWidget": (value(ui.thresholdSliderWidget), 2600.0, "thresholdHu", 2600.0, 1500.0, 1500.0),
         "smallestComponentSpinBox": (value(ui.smallestComponentSpinBox), 12.5, "smallestComponentMm3", 12.5, 3.0, 3.0),
