@@ -191,6 +191,7 @@ def test_names_and_attributes(make_volume, slicer_logic, library):
     assert attributes == {
         "SSLMAR.Version": SSLMARLib.__version__,
         "SSLMAR.Method": "nmar",
+        "SSLMAR.Device": "cpu",
         "SSLMAR.InputVolume": "CT",
         "SSLMAR.ThresholdHu": "2500.0",
         "SSLMAR.SmallestComponentMm3": "4.0",
