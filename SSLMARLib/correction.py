@@ -295,11 +295,11 @@ class _SliceRun:
             result = self.method.finish(slices, result, to_tensor(mask, self.device), scan, self.grid)
             change = result - slices
             trust = None if self.trust_percent is None else self._trust_of(scan, change)
+        keep = padding_mask(original)
         if trust is not None:
-            trust[mask], trust[padding_mask(original)] = 0, 100
+            trust[mask], trust[keep] = 0, 100
             self.trust_percent[indices] = trust
         result = original + to_array(attenuation_difference_to_hu(change))
-        keep = padding_mask(original)
         if self.choices.restore_metal:
             keep |= mask
         measured = original[~keep]

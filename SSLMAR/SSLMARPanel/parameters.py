@@ -5,6 +5,13 @@ from typing import Annotated
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
+SEARCH_LIMITS = {  # the least and the most of the values that say how metal is found
+    "thresholdHu": (500.0, 3000.0),
+    "smallestComponentMm3": (0.0, 1000.0),
+    "peakHu": (0.0, 3071.0),
+    "dilationMm": (0.0, 10.0),
+}
+
 
 @parameterNodeWrapper
 class SSLMARParameterNode:
@@ -29,10 +36,10 @@ class SSLMARParameterNode:
     inputVolume: vtkMRMLScalarVolumeNode
     allFrames: bool = False
     preset: str = ""
-    thresholdHu: Annotated[float, WithinRange(500.0, 3000.0)] = 2000.0
-    smallestComponentMm3: Annotated[float, WithinRange(0.0, 1000.0)] = 1.0
-    peakHu: Annotated[float, WithinRange(0.0, 3071.0)] = 2750.0
-    dilationMm: Annotated[float, WithinRange(0.0, 10.0)] = 0.0
+    thresholdHu: Annotated[float, WithinRange(*SEARCH_LIMITS["thresholdHu"])] = 2000.0
+    smallestComponentMm3: Annotated[float, WithinRange(*SEARCH_LIMITS["smallestComponentMm3"])] = 1.0
+    peakHu: Annotated[float, WithinRange(*SEARCH_LIMITS["peakHu"])] = 2750.0
+    dilationMm: Annotated[float, WithinRange(*SEARCH_LIMITS["dilationMm"])] = 0.0
     showThresholdPreview: bool = True
     metalSegmentation: vtkMRMLSegmentationNode
     excludedSegmentIDs: list[str]

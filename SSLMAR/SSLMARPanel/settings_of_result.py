@@ -4,7 +4,8 @@ import json
 
 import slicer
 
-from .jobs import SEARCH_PARAMETERS, inputOf
+from .jobs import inputOf
+from .parameters import SEARCH_LIMITS
 
 
 def setPanelAsFor(parameters, corrected):
@@ -44,11 +45,9 @@ def _setMetal(parameters, corrected, stored):
         segments, names = segmentation.GetSegmentation(), json.loads(stored("MetalSegments"))
         parameters.excludedSegmentIDs = [one for one in segments.GetSegmentIDs() if segments.GetSegment(one).GetName() not in names]
         return
-    limits = {"thresholdHu": (500.0, 3000.0), "smallestComponentMm3": (0.0, 1000.0), "peakHu": (0.0, 3071.0), "dilationMm": (0.0, 10.0)}
-    for parameter, name in SEARCH_PARAMETERS.items():
-        value = stored("".join(word.capitalize() for word in name.split("_")))
+    for parameter, (least, most) in SEARCH_LIMITS.items():
+        value = stored(parameter[0].upper() + parameter[1:])
         if value is not None:
-            least, most = limits[parameter]
             setattr(parameters, parameter, min(max(float(value), least), most))
 
 

@@ -67,7 +67,7 @@ def write_dicom_folder(volume: CTVolume, folder: Path, kind: SeriesKind = CORREC
         try:
             with quiet_pydicom():
                 data = _derived(header, frames, stored, series)
-                _save(data, folder / f"slice_{number:04d}.dcm")
+                pydicom.dcmwrite(folder / f"slice_{number:04d}.dcm", data, enforce_file_format=True)
         except (OSError, MemoryError):
             raise
         except Exception as error:  # pydicom raises almost anything on damaged elements
@@ -121,11 +121,12 @@ def _derived(header: DicomHeader, frames: list[DicomFrame], stored: numpy.ndarra
     if "PerFrameFunctionalGroupsSequence" in data:
         _derive_frames(data, header, frames, series.kind)
     else:
-        is_multi_frame = header.is_multi_frame
         data.ImageType = _image_type(data.get("ImageType"), "SECONDARY", series.kind)
-        for keyword, value in _derivation(data, header, [frame.index for frame in frames] if is_multi_frame else [], series.kind).items():
+        for keyword, value in _derivation(
+            data, header, [frame.index for frame in frames] if header.is_multi_frame else [], series.kind
+        ).items():
             setattr(data, keyword, value)
-        if is_multi_frame:
+        if header.is_multi_frame:
             data.NumberOfFrames = len(frames)
     data.HighBit = header.bits_stored - 1
     data.add_new("PixelData", "OB" if header.bits_allocated <= 8 else "OW", pixels)
@@ -151,10 +152,6 @@ def _kept_elements(header: DicomHeader) -> Dataset:
         if keyword in source:
             delattr(source, keyword)
     return source
-
-
-def _save(data: Dataset, path: Path) -> None:
-    pydicom.dcmwrite(path, data, enforce_file_format=True)
 
 
 def _state_representations(data: Dataset) -> None:
