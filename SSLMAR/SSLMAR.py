@@ -27,6 +27,7 @@ from SSLMARPanel.input import InputSection
 from SSLMARPanel.installing import ensurePackages, missingLibrarySentence
 from SSLMARPanel.jobs import chosenMethod, firstVolume
 from SSLMARPanel.metal import MetalSection
+from SSLMARPanel.metal_slices import MetalSlicesSection
 from SSLMARPanel.parameters import SSLMARParameterNode
 from SSLMARPanel.result import ResultSection
 from SSLMARPanel.run import WAIT_SECONDS, RunSection
@@ -96,6 +97,7 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.inputSection = InputSection(self)
         self.metalSection = MetalSection(self)
         self.segmentationSection = SegmentationSection(self)
+        self.metalSlicesSection = MetalSlicesSection(self)
         self.editorSection = EditorSection(self)
         self.correctionSection = CorrectionSection(self)
         self.runSection = RunSection(self)
@@ -104,6 +106,7 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.inputSection,
             self.metalSection,
             self.segmentationSection,
+            self.metalSlicesSection,
             self.editorSection,
             self.correctionSection,
             self.runSection,

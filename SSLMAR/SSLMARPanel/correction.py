@@ -4,7 +4,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .installing import needsSentence
-from .jobs import chosenMethod, whyNotReady
+from .jobs import chosenMethod
 from .section import NOTICE_SIGN, DelayedCall, NamedChoices, Section
 
 STRENGTH_DELAY_MS = 30
@@ -157,13 +157,9 @@ class CorrectionSection(Section):
         from SSLMARLib import slicer_logic
 
         parameters = self.parameters
-        if whyNotReady(parameters):
-            return None
-        slices = self.panel.metalSection.slicesAboveThreshold
-        if parameters.metalSegmentation is not None:
-            slices = self.panel.segmentationSection.slicesWithMetal
+        slices = len(self.panel.metalSlicesSection.slices)
         sequence = slicer_logic.sequenceOf(parameters.inputVolume) if parameters.allFrames else None
-        return slices * sequence.GetNumberOfDataNodes() if slices and sequence is not None else slices
+        return slices * sequence.GetNumberOfDataNodes() if sequence is not None else slices
 
 
 def methodDescription(method):

@@ -26,6 +26,7 @@ class EditorSection(Section):
         segmentation = parameters.metalSegmentation if parameters is not None else None
         usable = segmentation is not None and not self.panel.isRunning
         self.ui.editorCollapsibleButton.enabled = usable
+        self.ui.editorCollapsibleButton.visible = segmentation is not None
         if not usable or self.ui.editorCollapsibleButton.collapsed:
             self._deactivate()
         else:

@@ -27,9 +27,9 @@ class MetalSection(Section):
         self._counted = self._count = None
 
     @property
-    def slicesAboveThreshold(self):
-        """How many slices of the input hold metal by the values above; None until they are counted."""
-        return self._count.slices if self._count is not None else None
+    def metalSlices(self):
+        """Indices of the slices of the input that hold metal by the values above; None until they are counted."""
+        return self._count.metalSlices if self._count is not None else None
 
     def update(self):
         self.ui.metalCollapsibleButton.enabled = not self.panel.isRunning

@@ -6,6 +6,8 @@ import numpy
 import slicer
 import vtk
 
+STEPS_OF_A_JUMP = 3  # through a transform that is not linear, the first one ends nearby
+
 
 def volumeOf(node):
     """Return the volume that shows a result: the node itself, or the current frame of a sequence, or None."""
@@ -20,28 +22,50 @@ def shownSlice(volume):
 
     That is the slice view most parallel to the volume's slices; of those in the layout, where there are any.
     """
-    sliceNodes = slicer.util.getNodesByClass("vtkMRMLSliceNode")
-    sliceNodes = [node for node in sliceNodes if node.IsMappedInLayout()] or sliceNodes
-    worldToIjk = _worldToIjk(volume)
-
-    def centerAndAlignment(sliceNode):
-        sliceToRas = slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceToRAS())
-        center, normal = sliceToRas[:3, 3], sliceToRas[:3, 2]
-        spacingMm = numpy.array(volume.GetSpacing())
-        step = (worldToIjk(center + normal) - worldToIjk(center)) * spacingMm
-        return abs(step[2]) / max(numpy.linalg.norm(step), 1e-9), worldToIjk(center)[2]
-
-    alignments = [centerAndAlignment(node) for node in sliceNodes]
-    if not alignments:
+    views = viewsAlongSlices(volume)
+    if not views:
         return None
-    _, index = max(alignments, key=lambda alignment: alignment[0])
+    index = _worldToIjk(volume)(_centerAndNormal(views[0])[0])[2]
     slices = volume.GetImageData().GetDimensions()[2]
     return round(index) if -0.5 <= index < slices - 0.5 else None
 
 
+def viewsAlongSlices(volume):
+    """Return the slice nodes that lie most parallel to a volume's slices, as good as equally so; of those in the layout, where there
+    are any."""
+    sliceNodes = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    sliceNodes = [node for node in sliceNodes if node.IsMappedInLayout()] or sliceNodes
+    worldToIjk, spacingMm = _worldToIjk(volume), numpy.array(volume.GetSpacing())
+
+    def alignment(sliceNode):
+        center, normal = _centerAndNormal(sliceNode)
+        step = (worldToIjk(center + normal) - worldToIjk(center)) * spacingMm
+        return abs(step[2]) / max(numpy.linalg.norm(step), 1e-9)
+
+    alignments = [alignment(node) for node in sliceNodes]
+    return [node for node, one in zip(sliceNodes, alignments, strict=True) if one > max(alignments) - 1e-3]
+
+
+def jumpToSlice(volume, index):
+    """Let the slice views that lie along a volume's slices show the one with that index along K (from 0); others stay."""
+    worldToIjk = _worldToIjk(volume)
+    for sliceNode in viewsAlongSlices(volume):
+        for _ in range(STEPS_OF_A_JUMP):
+            center, normal = _centerAndNormal(sliceNode)
+            here, next_ = worldToIjk(center)[2], worldToIjk(center + normal)[2]
+            if next_ != here:
+                sliceNode.JumpSliceByOffsetting(*(center + normal * (index - here) / (next_ - here)))
+
+
+def _centerAndNormal(sliceNode):
+    """The center (RAS, mm) of what a slice view shows, and the unit vector along which it scrolls."""
+    sliceToRas = slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceToRAS())
+    return sliceToRas[:3, 3], sliceToRas[:3, 2]
+
+
 def slicesWithMetal(volume, segmentation, segmentIDs):
-    """Return how many slices of a volume hold voxels of segments. Where a segment's label map lies across the volume's slices, or
-    there is a surface alone, all slices that it reaches from the first to the last count."""
+    """Return the indices of the slices of a volume that hold voxels of segments. Where a segment's label map lies across the volume's
+    slices, or there is a surface alone, all slices that it reaches from the first to the last count."""
     worldToIjk = _worldToIjk(volume)
     toWorld = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(segmentation.GetParentTransformNode(), None, toWorld)
@@ -50,7 +74,7 @@ def slicesWithMetal(volume, segmentation, segmentIDs):
         heights = [worldToIjk(toWorld.TransformPoint(corner))[2] for corner in corners]
         first, last = max(0, round(min(heights) + 0.5)), min(len(holds) - 1, round(max(heights) - 0.5))
         holds[first : last + 1] = True
-    return int(holds.sum())
+    return tuple(numpy.flatnonzero(holds).tolist())
 
 
 def _cornersOfLayers(segments, segmentIDs):

@@ -20,7 +20,7 @@ class SegmentationSection(Section):
         self._segmentIDs = []
         self._shown = None
         self._counted = None
-        self.slicesWithMetal = None  # of the input, in the ticked segments; None while not counted
+        self.metalSlices = None  # indices of the input's slices that the ticked segments reach; None while not counted
         self._delayedCount = DelayedCall(self._count, COUNT_DELAY_MS)
         self.ui.segmentsListWidget.itemChanged.connect(self._onTicked)
 
@@ -45,22 +45,24 @@ class SegmentationSection(Section):
         self._fill(segmentation)
         counted = self._countKey()
         if counted != self._counted:
-            self._counted, self.slicesWithMetal = counted, None
+            self._counted, self.metalSlices = counted, None
             self._delayedCount.request()
-        self.ui.segmentsLabel.visible = self.ui.segmentsListWidget.visible = bool(self._segmentIDs)
+        isChoice = len(self._segmentIDs) > 1 or (bool(self._segmentIDs) and bool(parameters.excludedSegmentIDs))
+        self.ui.segmentsLabel.visible = self.ui.segmentsListWidget.visible = isChoice
         if parameters is None:
             text = ""
         elif segmentation is None:
             text = _("Apply takes as metal what the threshold finds.")
         else:
-            text = _("Apply takes as metal the ticked segments; the threshold serves 'Segment metal' only.")
+            text = _("Apply takes the ticked segments as metal, not the threshold.")
         self.ui.metalSourceLabel.text = text
+        self.ui.metalSourceLabel.visible = segmentation is not None  # else the selector says it
 
     def release(self):
         super().release()
         self.followWith(self._onVoxelsChanged)
         self._delayedCount.cancel()
-        self._shown = self._counted = self.slicesWithMetal = None
+        self._shown = self._counted = self.metalSlices = None
 
     def _countKey(self):
         """What the number of slices depends on, but for the voxels; None where nothing is to be counted."""
@@ -76,7 +78,7 @@ class SegmentationSection(Section):
         if self._countKey() is not None:
             parameters = self.parameters
             segmentIDs = metalSegmentIDs(parameters)
-            self.slicesWithMetal = slicesWithMetal(parameters.inputVolume, parameters.metalSegmentation, segmentIDs)
+            self.metalSlices = slicesWithMetal(parameters.inputVolume, parameters.metalSegmentation, segmentIDs)
         self.panel.updatePanel()
 
     def _fill(self, segmentation):

@@ -14,14 +14,19 @@ from .nodes import arrayFromImage
 
 @dataclass(frozen=True, eq=False)
 class MetalCount:
-    """What a search finds: voxels, their volume in ml, the slices that hold any, and the mask (slices, rows, columns); where it finds
-    nothing, mask is None and whyNone the sentence that says why."""
+    """What a search finds: voxels, their volume in ml, the indices of the slices that hold any, and the mask (slices, rows, columns);
+    where it finds nothing, mask is None and whyNone the sentence that says why."""
 
     voxels: int
     milliliters: float
-    slices: int
+    metalSlices: tuple[int, ...]
     mask: numpy.ndarray | None
     whyNone: str = ""
+
+    @property
+    def slices(self) -> int:
+        """How many slices hold metal."""
+        return len(self.metalSlices)
 
 
 def countMetal(volume, search: MetalSearch) -> MetalCount:
@@ -35,9 +40,10 @@ def countMetal(volume, search: MetalSearch) -> MetalCount:
     try:
         mask = segment_metal(arrayFromImage(volume.GetImageData()), tuple(reversed(volume.GetSpacing())), search)
     except NoMetalError as error:
-        return MetalCount(0, 0.0, 0, None, str(error))
+        return MetalCount(0, 0.0, (), None, str(error))
     voxels = int(numpy.count_nonzero(mask))
-    return MetalCount(voxels, voxels * math.prod(volume.GetSpacing()) / 1000.0, int(mask.any(axis=(1, 2)).sum()), mask)
+    metalSlices = tuple(numpy.flatnonzero(mask.any(axis=(1, 2))).tolist())
+    return MetalCount(voxels, voxels * math.prod(volume.GetSpacing()) / 1000.0, metalSlices, mask)
 
 
 def checkInputVolume(inputVolume) -> None:

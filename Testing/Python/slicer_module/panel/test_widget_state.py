@@ -62,7 +62,7 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
         qt.QListWidget,
     )
     controls = {name for name, widget in vars(ui).items() if isinstance(widget, kinds)}
-    of_the_views_only, tested_elsewhere = {"swipeSliderWidget"}, {"segmentsListWidget"}
+    of_the_views_only, tested_elsewhere = {"swipeSliderWidget", "metalSlicesComboBox"}, {"segmentsListWidget"}
     assert controls == set(table) | of_the_views_only | tested_elsewhere
 
     for control, ((read, write), chosen, parameter, stored, other_value, shown) in table.items():
