@@ -16,6 +16,7 @@ from ..simulation.materials import METALS
 from ..simulation.metal_masks import read_metal_shapes
 
 PRECISIONS = ("float32", "bfloat16")
+SCHEDULES = ("cosine", "constant")
 COUNTS = ("pairs", "validation_pairs", "patch_pixels", "batch_size", "steps", "validate_every", "checkpoint_every", "iterations")
 LISTS = ("leave_out", "materials", "adam_betas", "scales", "metal_pixels")
 
@@ -24,18 +25,21 @@ LISTS = ("leave_out", "materials", "adam_betas", "scales", "metal_pixels")
 class TrainingConfiguration:
     """What a training is made of. Relative paths are relative to the folder of the configuration file.
 
-    network: what learns: "cnnmar", "sslmar", or "sslmar_image" for its ImgNet alone. network_options: arguments of its class.
+    network: what learns: "cnnmar", "sslmar", "sslmar_image" for its ImgNet alone, "sslmar_paper", "sslmar_paper_image", or a peer. network_options: arguments of its class.
     data: folder of metal-free CT (NRRD, NIfTI, MetaImage files, folders of DICOM, or .npz with `hu` (slices, rows, columns) and
         `patient`). leave_out: file names in it that are not used.
     output: folder of checkpoints, logs and, at the end, weights.
     validation_share: share of the patients that only validates. validation_pairs: number of cases that validate.
-    batch_size, steps, learning_rate, adam_betas: of the optimization (Adam; the rate falls to zero as a cosine).
+    batch_size, steps, learning_rate, adam_betas: of the optimization by Adam. schedule: "cosine", the rate falls to zero after a short
+        warm-up; or "constant", as the paper's.
     largest_gradient: gradients of a larger norm are scaled down to it; 0 for none.
     validate_every, checkpoint_every: in steps. seed: of everything that is drawn.
     pairs, patch_pixels: not of "sslmar": pairs made beforehand, and the size of what is learned from at once. materials: of "cnnmar"
         alone: the metals simulated in its pairs, each as likely as it is named often.
     metal_shapes: a file of metal masks (.npz, .npy or .mat; see `simulation.metal_masks.read_metal_shapes`), which are placed on the
         slices at random, as the paper does; without it implants are drawn.
+    augmentation, polychromatic: of "sslmar..." alone: whether slices are turned, mirrored and scaled; and whether the metal-free
+        sinograms are those of a simulated polychromatic scan with noise, as the paper's, and not projections of the slices.
     scales, metal_pixels, device, precision: not of "cnnmar": limits of the augmentation's scale, and of the metal masks' size in
         pixels; "auto", "cpu" or "cuda"; "float32" or "bfloat16" for the networks.
     loss_weights, iterations: not of "cnnmar": weights of the terms of the loss (see `losses.LossWeights`), and iterations of ImgNet and
@@ -65,6 +69,9 @@ class TrainingConfiguration:
     largest_gradient: float = 0.0
     loss_weights: dict = field(default_factory=dict)
     iterations: int = 1
+    schedule: str = "cosine"
+    augmentation: bool = True
+    polychromatic: bool = False
     scales: tuple[float, float] = (0.5, 1.15)
     metal_pixels: tuple[int, int] = (16, 5000)
     device: str = "auto"
@@ -87,9 +94,9 @@ class TrainingConfiguration:
             self._check(name, _is_whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number, 1 or more")
         for name in ("seed", "workers"):
             self._check(name, _is_whole(getattr(self, name)) and getattr(self, name) >= 0, "a whole number, 0 or more")
-        for name in ("pictures", "tensorboard"):
+        for name in ("pictures", "tensorboard", "augmentation", "polychromatic"):
             self._check(name, isinstance(getattr(self, name), bool), "true or false")
-        for name, choices in (("device", DEVICE_CHOICES), ("precision", PRECISIONS)):
+        for name, choices in (("device", DEVICE_CHOICES), ("precision", PRECISIONS), ("schedule", SCHEDULES)):
             self._check(name, getattr(self, name) in choices, f"one of {', '.join(choices)}")
         scales, pixels, gradient = self.scales, self.metal_pixels, self.largest_gradient
         self._check("scales", len(scales) == 2 and all(_is_number(s) for s in scales) and 0 < scales[0] <= scales[1], "two numbers above 0")

@@ -14,7 +14,9 @@ from ..methods.base import MetalAffectedScan
 from ..methods.learned import LearnedMethod
 from ..methods.restoration import Restoration, corrected_sinogram, run_networks
 from ..methods.sslmar import SSLMAR
+from ..methods.sslmar_paper import SSLMARPaper
 from ..networks.sslmar import SSLMARNetwork
+from ..simulation.scan import ScanProtocol, simulate_scan
 from ..sinogram.trace import metal_trace
 from ..tomography.projector import get_projector
 from .configuration import TrainingConfiguration
@@ -24,14 +26,15 @@ from .losses import LossWeights, completion_loss, consistency_loss, end_to_end_l
 from .metal_pairs import BatchesInOrder, MetalPairs
 from .slices import read_both_sides
 
-TRAINING, VALIDATION, SPOILING, SHARES = 1, 2, 3, 4  # parts of the seed
+TRAINING, VALIDATION, SPOILING, SHARES, NOISE = 1, 2, 3, 4, 5  # parts of the seed
 
 
 class SSLMARTask:
     """Learns to restore sinograms whose metal trace was taken out.
 
     Each step takes a mini-batch of slices, each with two metal masks. Their loss is that of `LossWeights`: eq. 7, and where it is
-    asked for a term through metal trace replacement. Projections are made on the fly, in float32.
+    asked for a term through metal trace replacement. Sinograms are made on the fly, in float32: projections of the slices or, where
+    the configuration says so, what a polychromatic scan without metal measures of them (as the paper's are).
     """
 
     method: ClassVar[type[LearnedMethod]] = SSLMAR  # that the weights are for
@@ -73,7 +76,8 @@ class SSLMARTask:
         seed, batch_size = configuration.seed, configuration.batch_size
         shapes, self.shapes_sha256 = configuration.read_metal_shapes()
         of_metal = {"metal_pixels": configuration.metal_pixels, "shapes": shapes}
-        self.pairs = MetalPairs(training, batch_size, (seed, TRAINING), configuration.scales, **of_metal)
+        scales = configuration.scales if configuration.augmentation else None
+        self.pairs = MetalPairs(training, batch_size, (seed, TRAINING), scales, **of_metal)
         pin_memory = self.device.startswith("cuda")
         self._batches = BatchesInOrder(self.pairs, configuration.workers, rank(), processes(), pin_memory)
         cases = MetalPairs(validation, 1, (seed, VALIDATION), None, **of_metal)
@@ -83,7 +87,8 @@ class SSLMARTask:
         """The weighted sum of the terms, over all slices and both masks of each."""
         images, masks = self._batches(step)
         with torch.no_grad():
-            scan = self.scan_of(images, masks.flatten(0, 1))  # the first mask of every slice, then the second
+            # the first mask of every slice, then the second
+            scan = self.scan_of(images, masks.flatten(0, 1), noise_seed=(TRAINING, step, rank()))
             reference = scan.uncorrected_image  # of the metal-free sinogram, eq. 6
             data = self.data_in_trace(scan, (TRAINING, step, rank()))  # None without the input "measured", which share is for too
         generator = numpy.random.default_rng([self.configuration.seed, SHARES, step, rank()])
@@ -117,14 +122,25 @@ class SSLMARTask:
             terms["end_to_end"] = end_to_end_loss(corrected, reference, metal)
         return terms
 
-    def scan_of(self, images: torch.Tensor, metal: torch.Tensor, trace_dilation_bins: int = 0) -> MetalAffectedScan:
+    def scan_of(
+        self, images: torch.Tensor, metal: torch.Tensor, trace_dilation_bins: int = 0, noise_seed: tuple[int, ...] = (VALIDATION,)
+    ) -> MetalAffectedScan:
         """Sinograms of metal-free images (slices, rows, columns) in 1/cm with the trace of metal that is not in them.
 
-        metal: (masks, rows, columns), as many as slices or a multiple of it; the slices are repeated in turn.
+        metal: (masks, rows, columns), as many as slices or a multiple of it; the slices are repeated in turn. noise_seed: of a
+        polychromatic scan's photons.
         """
         images, metal = (values.to(self.device, non_blocking=True) for values in (images, metal))
-        sinogram = self.projector.project(images).repeat(len(metal) // len(images), 1, 1)
+        sinogram = self._metal_free_sinogram(images, noise_seed).repeat(len(metal) // len(images), 1, 1)
         return MetalAffectedScan(sinogram, metal_trace(metal, self.projector, trace_dilation_bins), metal, self.projector)
+
+    def _metal_free_sinogram(self, images: torch.Tensor, noise_seed: tuple[int, ...]) -> torch.Tensor:
+        if not self.configuration.polychromatic:
+            return self.projector.project(images)
+        generator = numpy.random.default_rng([self.configuration.seed, NOISE, *noise_seed])
+        noise = torch.Generator().manual_seed(int(generator.integers(2**62)))
+        nothing = torch.zeros_like(images, dtype=torch.bool)
+        return simulate_scan(images.clamp(min=0), nothing, self.projector, ScanProtocol(noise="shared"), noise).metal_free_sinogram
 
     def validate(self) -> dict[str, float]:
         """RMSE outside metal as a share of LI's, mean over the fixed cases, each image against the FBP of the metal-free sinogram.
@@ -150,7 +166,7 @@ class SSLMARTask:
 
     def _restored_cases(self, which: slice) -> tuple[MetalAffectedScan, dict[str, torch.Tensor]]:
         images, masks = (numpy.stack(parts) for parts in zip(*self._cases[which], strict=True))
-        scan = self.scan_of(torch.from_numpy(images), torch.from_numpy(masks[:, 0]))
+        scan = self.scan_of(torch.from_numpy(images), torch.from_numpy(masks[:, 0]), noise_seed=(VALIDATION, which.start))
         data = self.data_in_trace(scan, (VALIDATION, which.start))
         autocast, self.network.autocast = self.network.autocast, None
         share = torch.ones(len(scan.trace), device=self.device)
@@ -162,6 +178,12 @@ class SSLMARTask:
             "refined": restoration.prior_image,
             "score": self.projector.fbp(corrected_sinogram(restoration, scan)),
         }
+
+
+class SSLMARPaperTask(SSLMARTask):
+    """The same for the paper as published: the weights are those of the method `sslmar_paper`."""
+
+    method = SSLMARPaper
 
 
 def _rmse_hu(image: torch.Tensor, reference: torch.Tensor, metal: torch.Tensor) -> torch.Tensor:

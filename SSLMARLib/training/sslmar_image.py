@@ -52,7 +52,8 @@ class SSLMARImageTask(SSLMARTask):
         made_from = {
             "slices_sha256": self.pairs.slices.sha256(),
             "seed": configuration.seed,
-            "scales": list(configuration.scales),
+            "scales": list(configuration.scales) if configuration.augmentation else None,
+            "polychromatic": configuration.polychromatic,
             "metal_pixels": list(configuration.metal_pixels),
             "metal_shapes_sha256": self.shapes_sha256,
             "trust_per_cm": self.constants.trust_per_cm,
@@ -86,7 +87,7 @@ class SSLMARImageTask(SSLMARTask):
     def _some_pairs(self, numbers: range) -> numpy.ndarray:
         images, masks = (numpy.stack(parts) for parts in zip(*map(self.pairs.sample, numbers), strict=True))
         wider = numpy.random.default_rng([self.configuration.seed, SPOILING, numbers[0]]).random() < WIDER_TRACE_SHARE
-        scan = self.scan_of(torch.from_numpy(images), torch.from_numpy(masks[:, 0]), int(wider))
+        scan = self.scan_of(torch.from_numpy(images), torch.from_numpy(masks[:, 0]), int(wider), (TRAINING, numbers[0]))
         completed = self.projector.fbp(self.network.complete(scan.interpolated_sinogram, scan.trace))
         nmar_image = measured_image = torch.zeros_like(completed)
         if self.network.image_network.further_inputs:
@@ -97,7 +98,7 @@ class SSLMARImageTask(SSLMARTask):
         return torch.stack(channels, dim=1).clamp(-60, 60).cpu().numpy().astype(numpy.float16)
 
 
-class SSLMARPaperTask(SSLMARImageTask):
+class SSLMARPaperImageTask(SSLMARImageTask):
     """The same for the paper as published: ImgNet sees the image of SinoNet's completion alone."""
 
     method = SSLMARPaper

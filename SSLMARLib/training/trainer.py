@@ -136,7 +136,9 @@ def _start_from(task: Task, start_from: str | Path | Method) -> dict[str, str]:
 
 
 def learning_rate(step: int, configuration: TrainingConfiguration) -> float:
-    """A short linear warm-up, then half a cosine down to zero."""
+    """A short linear warm-up, then half a cosine down to zero; or always the same, as the configuration's schedule says."""
+    if configuration.schedule == "constant":
+        return configuration.learning_rate
     warm_up = min(1.0, (step + 1) / min(WARM_UP_STEPS, configuration.steps))
     return configuration.learning_rate * warm_up * 0.5 * (1 + math.cos(math.pi * step / configuration.steps))
 

@@ -110,7 +110,10 @@ def test_an_output_inside_the_data_would_be_read_as_data(read, output):
     assert read({**NEEDED, "output": "scans-run"})
 
 
-@pytest.mark.parametrize("name", ["sslmar_image", "sslmar_small", "ablation", "sslmar_paper"])
+NETWORKS = {"sslmar_small": "sslmar", "ablation": "sslmar_paper", "sslmar_paper_small": "sslmar_paper_image"}  # of the others their name's
+
+
+@pytest.mark.parametrize("name", ["sslmar_image", "sslmar_small", "ablation", "sslmar_paper", "sslmar_paper_small"])
 def test_shipped_configurations(repository, name):
     """They are read, their paths lie beside the repository, and their networks can be made."""
     from SSLMARLib.networks.sslmar import SSLMARNetwork
@@ -118,9 +121,10 @@ def test_shipped_configurations(repository, name):
 
     path = repository / "Testing/Benchmarks/training" / f"{name}.json"
     configuration = TrainingConfiguration.read(path)
-    assert configuration.network == ("sslmar_image" if name == "sslmar_image" else "sslmar")
+    assert configuration.network == NETWORKS.get(name, name)
     if name == "sslmar_paper":
-        assert configuration.adam_betas == (0.5, 0.999) and configuration.learning_rate == 1e-4
+        assert configuration.adam_betas == (0.5, 0.999) and configuration.learning_rate == 1e-4 and configuration.schedule == "constant"
+        assert configuration.polychromatic and not configuration.augmentation and configuration.metal_shapes.endswith("xcist_97_masks.mat")
     assert configuration.data == str((repository.resolve().parent / "shared/data/train").resolve())
     assert repository.resolve() not in type(repository)(configuration.output).parents
     LossWeights(**configuration.loss_weights)

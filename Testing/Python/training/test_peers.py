@@ -83,7 +83,7 @@ def test_a_tiny_training_lowers_its_loss_and_its_weights_correct(make, network, 
     assert torch.equal(image, small_projector.fbp(corrected)) is not has_own_image
 
 
-@pytest.mark.parametrize("network", ["cganmar", "sinogram_completion"])
+@pytest.mark.parametrize("network", OPTIONS)
 def test_killed_and_resumed_is_as_never_killed(make, network):
     whole_task, whole = make(network, output="whole")
     train(whole_task, whole)

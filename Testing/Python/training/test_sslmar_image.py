@@ -15,7 +15,7 @@ from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.nmar import NMAR
 from SSLMARLib.networks.weights import load_weights, save_weights
 from SSLMARLib.sinogram.trace import metal_trace
-from SSLMARLib.training.sslmar_image import CHANNELS, SSLMARImageTask, SSLMARPaperTask
+from SSLMARLib.training.sslmar_image import CHANNELS, SSLMARImageTask, SSLMARPaperImageTask
 from SSLMARLib.training.trainer import train
 
 TINY = {"channels": [4, 6, 8], "stem": 2, "residual": True}
@@ -83,13 +83,13 @@ def test_imgnet_cannot_be_switched_off(make_task_configuration):
 def test_the_papers_imgnet_learns_behind_the_sinonet_it_starts_from(make_task_configuration, tmp_path, small_projector):
     """The pairs hold the image of that SinoNet's completion, and the weights are those of the method `sslmar_paper`."""
     options = {"sinogram_network": TINY, "image_network": TINY}
-    first = SSLMARPaperTask(make_task_configuration(network="sslmar_paper", network_options=options))
+    first = SSLMARPaperImageTask(make_task_configuration(network="sslmar_paper_image", network_options=options))
     with torch.no_grad():
         for parameter in first.network.sinogram_network.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     save_weights(tmp_path / "start.safetensors", first.network.state_dict(), first.description)
-    configuration = make_task_configuration(output="second", network="sslmar_paper", network_options=options, steps=4)
-    task = SSLMARPaperTask(configuration)
+    configuration = make_task_configuration(output="second", network="sslmar_paper_image", network_options=options, steps=4)
+    task = SSLMARPaperImageTask(configuration)
     path = train(task, configuration, start_from=tmp_path / "start.safetensors")
     completed, nmar, _, reference, metal = torch.from_numpy(task.training[1].astype(numpy.float32))
     image, masks = task.pairs.sample(1)

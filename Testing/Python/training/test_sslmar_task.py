@@ -10,14 +10,15 @@ import numpy
 import pytest
 import torch
 
+from SSLMARLib.ct.attenuation import hu_to_attenuation
 from SSLMARLib.errors import Cancelled, InputError
 from SSLMARLib.methods import get_method
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.networks.weights import load_weights
 from SSLMARLib.training.checkpoints import output_lock
-from SSLMARLib.training.sslmar import SSLMARTask
-from SSLMARLib.training.trainer import train
+from SSLMARLib.training.sslmar import SSLMARPaperTask, SSLMARTask
+from SSLMARLib.training.trainer import learning_rate, train
 
 
 def log_of(configuration):
@@ -58,10 +59,11 @@ def test_a_tiny_training_lowers_the_validation_score(make_sslmar_configuration, 
     assert torch.isfinite(corrected).all() and torch.equal(corrected[~scan.trace], scan.sinogram[~scan.trace])
 
 
+PUBLISHED = {"polychromatic": True, "augmentation": False, "schedule": "constant"}
 EVERYTHING = {"loss_weights": {"end_to_end": 1}, "iterations": 2, "precision": "bfloat16", "largest_gradient": 1}
 
 
-@pytest.mark.parametrize("entries", [{}, EVERYTHING])
+@pytest.mark.parametrize("entries", [{}, EVERYTHING, PUBLISHED])
 def test_killed_and_resumed_is_as_never_killed(make_sslmar_configuration, entries):
     """To the bit: weights, best weights, log. Stopped between checkpoints, and right after a validation."""
     whole = make_sslmar_configuration("whole", **entries)
@@ -165,7 +167,7 @@ def test_a_perfect_completion_has_no_loss(make_sslmar_configuration, monkeypatch
     task = SSLMARTask(make_sslmar_configuration(loss_weights={"end_to_end": 1}))
     scans = []
     original = task.scan_of
-    monkeypatch.setattr(task, "scan_of", lambda images, metal: scans.append(original(images, metal)) or scans[-1])
+    monkeypatch.setattr(task, "scan_of", lambda *given, **more: scans.append(original(*given, **more)) or scans[-1])
     monkeypatch.setattr(task.network, "complete", lambda interpolated, trace: scans[-1].sinogram)
     task.loss(0)
     assert {name for name, value in task.terms.items() if float(value) == 0.0} == {"completion", "consistency", "refinement"}
@@ -175,6 +177,40 @@ def test_a_perfect_completion_has_no_loss(make_sslmar_configuration, monkeypatch
     assert torch.equal(scan.metal_mask, torch.cat([masks[0], masks[1]])) and not torch.equal(*scan.trace.chunk(2))
     for half in scan.sinogram.chunk(2):  # each mask over the slice on whose body it was drawn
         assert torch.equal(half, task.projector.project(images))
+
+
+def test_polychromatic_sinograms_are_those_of_a_scan_without_metal(make_sslmar_configuration, small_projector):
+    """Water comes out as its projections, but for noise; of bone a ray counts the less the more of it lies on it: the beam hardens. Both masks see one sinogram."""
+    task = SSLMARTask(make_sslmar_configuration(polychromatic=True))
+    image, mask = torch.zeros(1, 64, 64), torch.zeros(2, 64, 64, dtype=torch.bool)
+    image[:, 20:44, 20:44] = 0.1928
+    mask[0, 30:33, 30:33] = mask[1, 40:42, 25:28] = True
+    scan = task.scan_of(image, mask, noise_seed=(1,))
+    assert torch.equal(*scan.sinogram.chunk(2)) and not torch.equal(*scan.trace.chunk(2))
+    projected = small_projector.project(image)
+    long_rays = projected > 0.5
+    assert ((scan.sinogram[:1] - projected) / projected)[long_rays].abs().mean() < 0.01
+    with_bone = image.clone()
+    with_bone[:, 24:40, 24:40] = 0.5
+    projected = small_projector.project(with_bone)
+    share = task.scan_of(with_bone, mask, noise_seed=(1,)).sinogram[:1] / projected
+    through_most, through_some = (share[projected > part * projected.max()].mean() for part in (0.95, 0.5))
+    assert through_most < through_some - 0.02
+    assert torch.equal(scan.sinogram, task.scan_of(image, mask, noise_seed=(1,)).sinogram)
+    assert not torch.equal(scan.sinogram, task.scan_of(image, mask, noise_seed=(2,)).sinogram)
+
+
+def test_as_published_slices_are_as_they_are_and_the_rate_is_constant(make_sslmar_configuration):
+    published = {"augmentation": False, "polychromatic": True, "schedule": "constant", "adam_betas": [0.5, 0.999]}
+    configuration = make_sslmar_configuration(network="sslmar_paper", **published)
+    task = SSLMARPaperTask(configuration)
+    image, _ = task.pairs.sample(3)
+    known = [hu_to_attenuation(one.astype(numpy.float32)) for one in task.pairs.slices.images_hu]
+    assert any(numpy.array_equal(image, one) for one in known)
+    turned, _ = SSLMARPaperTask(make_sslmar_configuration()).pairs.sample(3)
+    assert not any(numpy.array_equal(turned, one) for one in known)
+    assert {learning_rate(step, configuration) for step in range(6)} == {configuration.learning_rate}
+    assert get_method(train(task, configuration)).name == "sslmar_paper"
 
 
 def test_the_networks_learn_from_the_seed_alone(make_sslmar_configuration):
