@@ -25,7 +25,8 @@ LISTS = ("leave_out", "materials", "adam_betas", "scales", "metal_pixels")
 class TrainingConfiguration:
     """What a training is made of. Relative paths are relative to the folder of the configuration file.
 
-    network: what learns: "cnnmar", "sslmar", "sslmar_image" for its ImgNet alone, "sslmar_paper", "sslmar_paper_image", or a peer. network_options: arguments of its class.
+    network: what learns: "cnnmar", "sslmar", "sslmar_image" for its ImgNet alone, "sslmar_paper", "sslmar_paper_image", or a
+        peer. network_options: arguments of its class.
     data: folder of metal-free CT (NRRD, NIfTI, MetaImage files, folders of DICOM, or .npz with `hu` (slices, rows, columns) and
         `patient`). leave_out: file names in it that are not used.
     output: folder of checkpoints, logs and, at the end, weights.

@@ -180,7 +180,7 @@ def test_a_perfect_completion_has_no_loss(make_sslmar_configuration, monkeypatch
 
 
 def test_polychromatic_sinograms_are_those_of_a_scan_without_metal(make_sslmar_configuration, small_projector):
-    """Water comes out as its projections, but for noise; of bone a ray counts the less the more of it lies on it: the beam hardens. Both masks see one sinogram."""
+    """Water comes out as projected, but for noise; bone counts the less the more of it a ray meets. Both masks see one sinogram."""
     task = SSLMARTask(make_sslmar_configuration(polychromatic=True))
     image, mask = torch.zeros(1, 64, 64), torch.zeros(2, 64, 64, dtype=torch.bool)
     image[:, 20:44, 20:44] = 0.1928
