@@ -21,6 +21,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+from SSLMARPanel.compare_methods import CompareMethodsSection
 from SSLMARPanel.correction import CorrectionSection
 from SSLMARPanel.editor import EditorSection
 from SSLMARPanel.input import InputSection
@@ -101,6 +102,7 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.editorSection = EditorSection(self)
         self.correctionSection = CorrectionSection(self)
         self.runSection = RunSection(self)
+        self.compareMethodsSection = CompareMethodsSection(self)
         self.resultSection = ResultSection(self)
         self.sections = [
             self.inputSection,
@@ -110,6 +112,7 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.editorSection,
             self.correctionSection,
             self.runSection,
+            self.compareMethodsSection,
             self.resultSection,
         ]
 

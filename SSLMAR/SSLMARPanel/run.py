@@ -24,7 +24,7 @@ class RunSection(Section):
     def setup(self):
         self.run = None
         self.correction = None
-        self._isPreview = False
+        self._show = self._follow = None
         self._remaining = RemainingTime()
         self.ui.applyButton.clicked.connect(self.onApplyButton)
         self.ui.previewSliceButton.clicked.connect(self.onPreviewSliceButton)
@@ -77,7 +77,7 @@ class RunSection(Section):
 
     def onApplyButton(self):
         if self.run is None:
-            self._start(isPreview=False)
+            self.start(lambda: prepare(self.parameters), self._showResult)
         else:
             self.cancelRun()
 
@@ -90,21 +90,23 @@ class RunSection(Section):
 
     def onPreviewSliceButton(self):
         if self.run is None:
-            self._start(isPreview=True)
+            self.start(lambda: prepare(self.parameters, shownSliceOnly=True), self._showPreview)
 
-    def _start(self, isPreview):
+    def start(self, makeCorrection, show, follow=None):
+        """Compute the correction that makeCorrection() returns, if nothing goes wrong. show(correction, result) is called when it is
+        done, follow(correction) every moment until then."""
         self.panel.showStatus("")
         try:
             self.panel.ensurePackages()
             self.panel.correctionSection.packagesInstalled()
             with slicer.util.WaitCursor():
-                self.correction = prepare(self.parameters, shownSliceOnly=isPreview)
+                self.correction = makeCorrection()
             self.run = self.correction.start()
         except Exception as error:
             self.run = self.correction = None
             self.panel.showError(error)
         else:
-            self._isPreview = isPreview
+            self._show, self._follow = show, follow
             self._remaining = RemainingTime()
             self.ui.progressBar.value = 0
             self.panel.showStatus(_("Starting..."))
@@ -125,6 +127,8 @@ class RunSection(Section):
                 self.run.cancel()
                 self.panel.showStatus(_("The input was removed, so the correction is cancelled..."))
                 self.panel.updatePanel()
+        if self._follow is not None:
+            self._follow(self.correction)
         if self.run.wait(WAIT_SECONDS):
             self._finish()
 
@@ -141,10 +145,8 @@ class RunSection(Section):
                 self.panel.showStatus(
                     _("The input was removed, so the correction was cancelled.") if wasRemoved else _("Cancelled; no volume was made.")
                 )
-            elif self._isPreview:
-                self._showPreview(correction, run.result())
             else:
-                self._showResult(correction, run.result())
+                self._show(correction, run.result())
         except Exception as error:
             self.panel.showError(error)
         self.panel.updatePanel()

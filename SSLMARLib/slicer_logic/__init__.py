@@ -18,6 +18,7 @@ from ..methods import DEFAULT_METHOD
 from .comparison import compareSideBySide, comparisonShown, endComparison, showDifference, showSwipe
 from .correction import Correction, methodTitle, previewOf
 from .description import VolumeDescription, describeVolume
+from .methods_of_slice import MethodsOfSlice, SliceByMethod, sliceImage
 from .nodes import isMadeHere, sequenceOf
 from .preparation import prepareCorrection, process
 from .report import reportTable, strongerStreaks, writeReport
@@ -45,6 +46,8 @@ __all__ = [
     "Correction",
     "MetalCount",
     "MetalPreset",
+    "MethodsOfSlice",
+    "SliceByMethod",
     "VolumeDescription",
     "canChangeStrength",
     "checkInputVolume",
@@ -74,6 +77,7 @@ __all__ = [
     "showDifference",
     "showSoftTissue",
     "showSwipe",
+    "sliceImage",
     "strengthOf",
     "strongerStreaks",
     "trustOf",

@@ -92,6 +92,16 @@ class Job:
         seconds = stopwatch.seconds_per_slice(result.report.slices_corrected)
         return ComputedCorrection(result.volume_hu, result.metal_mask, result.report, shown, seconds, trust_percent=result.trust_percent)
 
+    def ofItsSlice(self) -> "Job":
+        """The same job with the voxels and the metal of its slice alone, so that metal is not looked for again.
+
+        :raises NoMetalError: the search finds no metal in the slice.
+        """
+        if not isinstance(self.metal, MetalSearch):
+            return self
+        voxelsHu, metal = self._sliceBySearch()
+        return replace(self, voxelsHu=voxelsHu, metal=metal)
+
     def _sliceBySearch(self):
         """The one slice and its metal, found in the whole volume as a whole run finds it."""
         from ..ct.segmentation import segment_metal

@@ -7,6 +7,7 @@ import slicer.util
 import vtk
 from PySide6 import QtGui, QtWidgets
 from PySide6.QtCore import Property, Signal
+from vtk.util import numpy_support
 
 
 def _stored(kind, name):
@@ -198,6 +199,19 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     def setSwitchToSegmentationsButtonVisible(self, visible):
         self.selectors["Segmentations module"] = visible
+
+
+class qMRMLUtils:
+    """As the application's: rows of a vtkImageData of colors begin at the bottom, those of a QImage at the top."""
+
+    def vtkImageDataToQImage(self, image, picture):
+        width, height, _ = image.GetDimensions()
+        colors = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
+        if colors.dtype != "uint8" or colors.shape[1:] != (3,):
+            return False
+        rows = colors.reshape(height, width, 3)[::-1].tobytes()
+        picture.swap(QtGui.QImage(rows, width, height, 3 * width, QtGui.QImage.Format_RGB888).copy())
+        return True
 
 
 MRML_WIDGETS = (qMRMLWidget, qMRMLNodeComboBox, qMRMLTableView, qMRMLSegmentEditorWidget)

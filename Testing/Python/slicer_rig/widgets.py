@@ -20,7 +20,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets  # noqa: E402
 from PySide6.QtCore import Property, Qt, Signal  # noqa: E402
 
-from .mrml_widgets import MRML_WIDGETS, qMRMLWidget  # noqa: E402
+from .mrml_widgets import MRML_WIDGETS, qMRMLUtils, qMRMLWidget  # noqa: E402
 
 PLAIN_METHODS, TRUE_PROPERTY, IGNORED = 0x00, 0x02, -1  # PySide6's selections of features
 
@@ -221,6 +221,7 @@ def publish():
         qt.__dict__.update({name: getattr(source, name) for name in dir(source) if name.startswith("Q")})
     for custom in CUSTOM_WIDGETS:
         setattr(ctk if custom.__name__.startswith("ctk") else slicer, custom.__name__, custom)
+    slicer.qMRMLUtils = qMRMLUtils
     sys.modules["qt"], sys.modules["ctk"] = qt, ctk
     slicer.util.loadUI = load_ui
     slicer.util.childWidgetVariables = child_widget_variables
