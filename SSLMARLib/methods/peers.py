@@ -60,7 +60,7 @@ class CGANMAR(ImagePeerMethod):
     description = "Wang et al. 2018: an adversarial network turns the uncorrected image into one without artifacts; no sinogram step."
     learned_from, published_rmse_hu = "pairs", 39.01
     network_path = "cganmar.CGANMARNetwork"
-    shipped_sha256 = "5f3c09b8d53bfa05f28adf90692eae7f27fa1225a3aae94076f89a42f5631ea9"
+    shipped_sha256 = "ab4c6503c16ebddd6c6eb140c38437ec44bc26faf26291ca9608913f9e37d956"
 
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """The projections of `image` inside the trace, the scan's own sinograms (slices, views, bins) outside: no part of the method."""
