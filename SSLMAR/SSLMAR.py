@@ -5,6 +5,7 @@ is asked for and installed at the first Apply, never when the module loads.
 """
 
 import logging
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -48,6 +49,8 @@ def _addLibraryToPath() -> None:
 
 
 _addLibraryToPath()
+# Before torch is loaded, as the command line does: its threads sleep while they wait, else two of them on one free core take twice as long
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 class SSLMAR(ScriptedLoadableModule):

@@ -259,7 +259,7 @@ class _SliceRun:
 
         self.volume_hu, self.metal_mask, self.method, self.device = volume_hu, metal_mask, method, device
         self.choices, self.check_cancelled, self.trust_percent = choices, check_cancelled, trust_percent
-        self.projector = projector or get_projector(device)
+        self.projector = projector or get_projector(device).prepare()
         self.grid = SliceGrid(volume_hu.shape[1:], spacing_mm[1:], self.projector.geometry.image_shape[0])
         integer = numpy.issubdtype(volume_hu.dtype, numpy.integer)
         self.limits_hu = (numpy.iinfo if integer else numpy.finfo)(volume_hu.dtype)

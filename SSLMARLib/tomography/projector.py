@@ -66,6 +66,11 @@ class FanBeamProjector:
         """Fan-beam FBP: (..., views, bins) line integrals -> (..., rows, columns) 1/cm (Kak and Slaney 1988, section 3.4.2)."""
         return self._apply(sinogram, self.geometry.sinogram_shape, self._fbp, self._fbp_adjoint)
 
+    def prepare(self) -> "FanBeamProjector":
+        """Build what `project` and `fbp` need, so that their first slice takes no longer than the next; returns itself."""
+        self._projection, self._backprojection, self._symmetry, self._filter  # noqa: B018
+        return self
+
     def buffer_bytes(self) -> int:
         """Memory held by the matrices and tables built so far."""
         held = [value for name, value in vars(self).items() if name.startswith("_") and name != "_rays"]

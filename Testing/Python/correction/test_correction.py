@@ -322,3 +322,19 @@ def test_nan_in_a_mask_is_no_metal(make_scan):
     doubtful[0, 0, 0] = numpy.nan
     with pytest.raises(InputError, match="mask has voxels that are NaN"):
         SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, doubtful, "li")
+
+
+def test_the_projector_is_whole_before_the_first_slice(make_scan):
+    """What is built once is no part of the time of a slice, by which the time of a run is judged."""
+    from SSLMARLib.tomography import get_projector
+
+    get_projector.cache_clear()
+    built = []
+
+    def progress(fraction, message):
+        if message.startswith("LI: slice"):
+            built.append(get_projector("cpu").buffer_bytes())
+
+    volume, mask = make_scan()
+    SSLMARLib.reduce_metal_artifacts(volume, SPACING_MM, mask, "li", "cpu", progress)
+    assert built[0] == get_projector("cpu").buffer_bytes()

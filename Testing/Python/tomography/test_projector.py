@@ -174,6 +174,7 @@ def test_inference_buffers_stay_small():
     projector = FanBeamProjector()
     projector.fbp(projector.project(torch.zeros(416, 416)))
     assert 100e6 < projector.buffer_bytes() < 500e6
+    assert FanBeamProjector().prepare().buffer_bytes() == projector.buffer_bytes()
 
 
 def test_cuda_agrees_with_cpu(projector, phantom):

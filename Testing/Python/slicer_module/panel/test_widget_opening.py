@@ -40,6 +40,18 @@ assert seconds < 1.0, seconds
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_torch_s_threads_sleep_while_they_wait(rig, repository, monkeypatch, chosen, expected):
+    """As with `sslmar`: the variable counts for what is loaded after it, and a user's own choice stays."""
+    import os
+
+    monkeypatch.setenv("OMP_WAIT_POLICY", chosen or "")
+    if chosen is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    rig.load_module(repository / "SSLMAR" / "SSLMAR.py")
+    assert os.environ["OMP_WAIT_POLICY"] == expected
+
+
 def test_the_library_is_found_beside_the_module_when_installed(repository, tmp_path, rig, monkeypatch):
     """Installed, the module and the library lie in one folder; the path of the source tree must not be needed."""
     installed = tmp_path / "qt-scripted-modules"
