@@ -15,7 +15,7 @@ import pydicom
 
 from ..errors import InputError
 from .dicom_header import PREAMBLE_BYTES, is_dicom_file, is_dicom_start, quiet_pydicom
-from .image_file import refuse_name
+from .file_checks import refuse_name
 
 logger = logging.getLogger(__name__)
 

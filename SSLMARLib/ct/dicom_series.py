@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import InputError
 from .dicom_files import files_of_source
 from .dicom_header import DicomFrame, DicomHeader, UnreadableError, read_header
-from .image_file import refuse_name
+from .file_checks import refuse_name
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -10,7 +12,10 @@ import SimpleITK
 
 from ..errors import InputError
 from . import nifti
-from .volume import CTVolume, describe_size
+from .file_checks import damaged, refuse_unsuitable
+from .nifti_header import METADATA_KEYS
+from .rescaling import rescaled
+from .volume import CTVolume
 
 FORMATS = {
     ".nii.gz": ("NIfTI", "NiftiImageIO"),
@@ -25,7 +30,9 @@ FORMATS = {
 COMPRESSED_SUFFIXES = (".nrrd", ".mha")
 """Compressed when written. A detached header's data file stays as it is, for programs that read the plain numbers."""
 
-LONGEST_NAME_BYTES = 255
+META_IMAGE_SCALE = {"elementtointensityfunctionslope": 1.0, "elementtointensityfunctionoffset": 0.0}
+NRRD_ENCODINGS = ("raw", "gz", "gzip", "hex", "txt", "text", "ascii")
+LONGEST_HEADER_BYTES = 1 << 16
 
 
 def known_suffix(path: Path) -> str | None:
@@ -66,30 +73,6 @@ def _quiet_meta_io() -> Iterator[None]:
             os.close(kept)
 
 
-def refuse_name(path: Path) -> None:
-    """Raise InputError for a name that no file system or SimpleITK takes: one that is not in UTF-8 would end the process."""
-    if len(os.fsencode(path.name)) > LONGEST_NAME_BYTES:
-        raise InputError(f"The name {path.name[:20]}... is too long: give one of at most {LONGEST_NAME_BYTES} bytes.")
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError:
-        raise InputError(f"The name {os.fspath(path)!a} is not in UTF-8: rename the file or folder.") from None
-
-
-def refuse_unreadable(path: Path) -> None:
-    """Raise InputError when the file is not there or may not be read."""
-    if not path.exists():
-        raise InputError(f"{path} does not exist.")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path} cannot be read: permission denied.")
-
-
-def refuse_not_finite(path: Path, count: int) -> None:
-    """Raise InputError unless the count of voxels that are NaN or infinite is 0."""
-    if count:
-        raise InputError(f"{path} has {count} voxels that are NaN or infinite; replace them first, for example by -1024 HU.")
-
-
 def read_image_file(path: Path) -> CTVolume:
     """Read a file whose suffix is known. Raises InputError: damaged or incomplete, 4D, color, complex."""
     return _read_image(path, False)[0]
@@ -105,52 +88,58 @@ def read_mask_layers(path: Path) -> tuple[CTVolume, numpy.ndarray]:
 
 def _read_image(path: Path, with_layers: bool) -> tuple[CTVolume, numpy.ndarray]:
     format_name, reader_name = FORMATS[known_suffix(path)]
-    damaged = InputError(f"{path} cannot be read as {format_name}: the file is damaged, incomplete or of another type.")
+    if format_name == "NIfTI":
+        volume = nifti.read(path)
+        return volume, volume.voxels_hu[..., numpy.newaxis]
+    header = _text_header(path)
+    _refuse_unsupported(path, header)
     with quiet_simple_itk():
-        if format_name == "NIfTI":
-            volume = _read_nifti(path)
-            if volume is None:
-                raise damaged
-            return volume, volume.voxels_hu[..., numpy.newaxis]
         try:
             with _quiet_meta_io() if format_name == "MetaImage" else contextlib.nullcontext():
                 reader = _open_image(path, reader_name)
             kind = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
-            _refuse_unsuitable(path, reader.GetSize(), 1 if with_layers else reader.GetNumberOfComponents(), "complex" in kind)
+            refuse_unsuitable(path, reader.GetSize(), 1 if with_layers else reader.GetNumberOfComponents(), "complex" in kind)
             if reader.GetDimension() > 3:
                 reader.SetExtractSize([*reader.GetSize()[:3], *([0] * (reader.GetDimension() - 3))])
             image = reader.Execute()
         except RuntimeError:
-            raise damaged from None
+            raise damaged(path, format_name) from None
     keys = [key for key in image.GetMetaDataKeys() if not key.startswith(("ITK_", "NRRD_"))]
     layers = [image]
     if image.GetNumberOfComponentsPerPixel() > 1:
         layers = [SimpleITK.VectorIndexSelectionCast(image, index) for index in range(image.GetNumberOfComponentsPerPixel())]
     volumes = [image_to_volume(layer, {key: image.GetMetaData(key) for key in keys}) for layer in layers]
+    slope, offset = (_number(header, name, default) for name, default in META_IMAGE_SCALE.items())
+    volumes = [replace(volume, voxels_hu=rescaled(volume.voxels_hu, slope, offset)) for volume in volumes]
     if len(volumes) == 1:
         return volumes[0], volumes[0].voxels_hu[..., numpy.newaxis]
     return volumes[0], numpy.stack([volume.voxels_hu for volume in volumes], axis=-1)
 
 
-def _read_nifti(path: Path) -> CTVolume | None:
-    """Voxels as `nifti` reads them, SimpleITK's geometry where the axes are at right angles; None if damaged."""
-    header = nifti.read_header(path)
-    if header is None:
-        return None
-    is_complex = header.data_type_code in nifti.COMPLEX_TYPES
-    _refuse_unsuitable(path, header.lengths, header.components, is_complex)
-    voxels = nifti.read_voxels(path, header)
-    if voxels is None:
-        return None
-    if header.is_sheared:
-        geometry = header.sheared_geometry()
-    else:
-        try:
-            geometry = geometry_of(_open_image(path, FORMATS[".nii"][1]))
-        except RuntimeError:
-            return None
-    dimensions = 2 if len(header.lengths) == 2 else 3
-    return CTVolume(voxels, **geometry, metadata=header.metadata(), dimensions=dimensions)
+def _text_header(path: Path) -> dict[str, str]:
+    """The entries of a NRRD or MetaImage header, the names in lower case without spaces."""
+    with open(path, "rb") as file:
+        content = file.read(LONGEST_HEADER_BYTES)
+    header = re.split(rb"\r?\n\r?\n|(?<=\nElementDataFile = LOCAL)\n", content)[0].decode("latin-1")
+    found = re.findall(r"^([A-Za-z ]+?) *(?:=|:=?) *(.*?) *\r?$", header, re.MULTILINE)
+    return {name.replace(" ", "").lower(): value for name, value in found}
+
+
+def _number(header: dict[str, str], name: str, default: float) -> float:
+    try:
+        return float(header.get(name, default))
+    except ValueError:
+        return default
+
+
+def _refuse_unsupported(path: Path, header: dict[str, str]) -> None:
+    """Raise InputError for what is not damaged: a data file that is not there, a compression that SimpleITK has not."""
+    name = header.get("elementdatafile", header.get("datafile", "LOCAL"))
+    if name.split()[:1] not in (["LOCAL"], ["LIST"]) and "%" not in name and not (path.parent / name).exists():
+        raise InputError(f"{path} is a header alone: its data file {name} is not there; put it beside the header again.")
+    encoding = header.get("encoding", "raw").lower()
+    if "encoding" in header and path.suffix.lower() in (".nrrd", ".nhdr") and encoding not in NRRD_ENCODINGS:
+        raise InputError(f"{path} is compressed as {encoding!r}, which is not read: save it with gzip, or not compressed.")
 
 
 def _open_image(path: Path, reader_name: str) -> SimpleITK.ImageFileReader:
@@ -159,22 +148,6 @@ def _open_image(path: Path, reader_name: str) -> SimpleITK.ImageFileReader:
     reader.SetFileName(os.fspath(path))
     reader.ReadImageInformation()
     return reader
-
-
-def _refuse_unsuitable(path: Path, size: tuple[int, ...], components: int, is_complex: bool) -> None:
-    """Refuse what is no single scalar volume, before its voxels are read; a fourth axis of length 1 is no fault."""
-    if is_complex:
-        raise InputError(f"{path} holds complex numbers, not Hounsfield units.")
-    if components != 1:
-        raise InputError(
-            f"{path} holds {components} values in each voxel (a color or vector image); "
-            "give a CT volume with one value in Hounsfield units in each voxel."
-        )
-    if any(length != 1 for length in size[3:]):
-        raise InputError(
-            f"{path} is a {len(size)}D volume of {describe_size(size[::-1])} voxels; correct it frame by frame, "
-            "each frame as a 3D volume in a file of its own."
-        )
 
 
 def geometry_of(image: SimpleITK.Image | SimpleITK.ImageFileReader) -> dict:
@@ -212,13 +185,13 @@ def volume_to_image(volume: CTVolume) -> SimpleITK.Image:
 def write_image_file(volume: CTVolume, path: Path) -> None:
     """Write `path` (and its data file, for a detached header). Errors are SimpleITK's RuntimeError or OSError."""
     suffix = known_suffix(path)
+    if FORMATS[suffix][0] == "NIfTI":
+        nifti.write(volume, path)
+        return
     image = volume_to_image(volume)
     with quiet_simple_itk():
-        if FORMATS[suffix][0] == "NIfTI":
-            nifti.write(image, volume, path)
-            return
         for key, value in volume.metadata.items():
-            if key not in nifti.METADATA_KEYS:
+            if key not in METADATA_KEYS:
                 image.SetMetaData(key, value)
         writer = SimpleITK.ImageFileWriter()
         writer.SetImageIO(FORMATS[suffix][1])

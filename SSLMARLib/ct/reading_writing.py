@@ -18,16 +18,8 @@ import numpy
 
 from ..atomic_files import replace_folder, unfinished_beside
 from ..errors import InputError
-from .image_file import (
-    FORMATS,
-    known_suffix,
-    read_image_file,
-    read_mask_layers,
-    refuse_name,
-    refuse_not_finite,
-    refuse_unreadable,
-    write_image_file,
-)
+from .file_checks import refuse_name, refuse_not_finite, refuse_unreadable
+from .image_file import FORMATS, known_suffix, read_image_file, read_mask_layers, write_image_file
 from .mask_labels import LabeledVoxels, labels_of_header, mask_of_label
 from .series_kind import CORRECTED, SeriesKind
 from .volume import CTVolume

@@ -220,4 +220,4 @@ def implant_in_volume(volume: CTVolume, kind: str, seed: int = 0, center_slice: 
         mask = implant.mask(frame, body.shape) & body
         if mask.sum() >= SMALLEST_METAL_PIXELS:
             return numpy.ascontiguousarray(numpy.flip(mask, flipped)), implant
-    raise InputError(f"No implant {kind!r} fits on the body of this volume: choose another kind, slice or seed, or give a mask.")
+    raise InputError(f"No implant {kind!r} fits into the body of this volume: choose another kind, slice or seed, or give a mask.")
