@@ -32,6 +32,7 @@ class ResultSection(Section):
         ui.softTissueButton.clicked.connect(self.onSoftTissueButton)
         ui.setPanelButton.clicked.connect(self.onSetPanelButton)
         ui.saveReportButton.clicked.connect(self.onSaveReportButton)
+        ui.exportDicomButton.clicked.connect(self.onExportDicomButton)
         self._delayedSwipe = DelayedCall(self._swipe, SWIPE_DELAY_MS)
         ui.swipeSliderWidget.valueChanged.connect(self._onSwipeMoved)
         self._delayedReport = DelayedCall(self.showReport, REPORT_DELAY_MS)
@@ -74,6 +75,11 @@ class ResultSection(Section):
         self.ui.softTissueButton.checked = slicer_logic.isSoftTissueShown(shown)
         self.ui.setPanelButton.enabled = corrected is not None and not self.panel.isRunning
         self.ui.saveReportButton.enabled = corrected is not None
+        whyNot = slicer_logic.whyNoDerivedSeries(corrected)
+        self.ui.exportDicomButton.enabled = not whyNot
+        self.ui.exportDicomButton.toolTip = whyNot or _(
+            "Writes the result as a series of its own into a folder, with the headers of the scan, which stays as it is."
+        )
 
     def release(self):
         super().release()
@@ -217,3 +223,18 @@ class ResultSection(Section):
             self.panel.showError(error)
         else:
             self.panel.showStatus(_("Report saved: {path}").format(path=path))
+
+    def onExportDicomButton(self):
+        from SSLMARLib import slicer_logic
+
+        corrected = self.parameters.correctedVolume
+        parent = qt.QFileDialog.getExistingDirectory(self.panel.parent, _("Folder in which the series gets one of its own"))
+        if not parent:
+            return
+        try:
+            with slicer.util.WaitCursor():
+                folder = slicer_logic.exportDerivedSeries(corrected, parent)
+        except Exception as error:
+            self.panel.showError(error)
+        else:
+            self.panel.showStatus(_("Derived DICOM series written: {folder}").format(folder=folder))

@@ -18,6 +18,7 @@ from ..methods import DEFAULT_METHOD
 from .comparison import compareSideBySide, comparisonShown, endComparison, showDifference, showSwipe
 from .correction import Correction, methodTitle, previewOf
 from .description import VolumeDescription, describeVolume
+from .dicom_export import exportDerivedSeries, whyNoDerivedSeries
 from .methods_of_slice import MethodsOfSlice, SliceByMethod, sliceImage
 from .nodes import isMadeHere, sequenceOf
 from .preparation import prepareCorrection, process
@@ -58,6 +59,7 @@ __all__ = [
     "endComparison",
     "endSoftTissue",
     "expectedSeconds",
+    "exportDerivedSeries",
     "findSegments",
     "isMadeHere",
     "isSoftTissueShown",
@@ -82,5 +84,6 @@ __all__ = [
     "strongerStreaks",
     "trustOf",
     "useTimingStore",
+    "whyNoDerivedSeries",
     "writeReport",
 ]

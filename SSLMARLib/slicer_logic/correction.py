@@ -14,7 +14,7 @@ from ..errors import Cancelled, InputError
 from ..expected_time import remember_run
 from ..methods import get_method, is_weights
 from . import strength
-from .dicom import describeForExport
+from .dicom import INSTANCES, SOURCE_INSTANCES, describeForExport
 from .i18n import _
 from .job import ComputedCorrection, IsCancelled, Job, Progress
 from .nodes import (
@@ -181,6 +181,8 @@ class Correction(Computable):
         }
         if is_weights(self.job.method):
             attributes["Weights"] = self.job.method
+        if instances := self.inputVolume.GetAttribute(INSTANCES):
+            attributes[SOURCE_INSTANCES.removeprefix(ATTRIBUTE_PREFIX)] = instances
         if result.measures is not None:
             attributes["Measures"] = json.dumps(result.measures.to_dict())
         found = self.job.metal.to_dict() if isinstance(self.job.metal, MetalSearch) else {}

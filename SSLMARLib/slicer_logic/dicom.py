@@ -4,6 +4,10 @@ import logging
 
 import slicer
 
+from .nodes import ATTRIBUTE_PREFIX
+
+INSTANCES = "DICOM.instanceUIDs"  # the attribute of volumes that Slicer loaded from its DICOM database
+SOURCE_INSTANCES = f"{ATTRIBUTE_PREFIX}SourceInstances"  # that of results: the instances that the input was loaded from
 SERIES_TAGS = {
     "SeriesDescription": "0008,103E",
     "SeriesNumber": "0020,0011",
@@ -26,7 +30,7 @@ logger = logging.getLogger(__name__)
 def dicomValue(volume, name: str) -> str:
     """A DICOM value, by its name in the tables above, of the series that a volume was loaded from; "" where Slicer does not
     know it."""
-    instances = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
+    instances = (volume.GetAttribute(INSTANCES) or "").split()
     database = getattr(slicer, "dicomDatabase", None)
     if not instances or database is None:
         return ""

@@ -396,3 +396,36 @@ def test_a_removed_result_leaves_an_empty_section(panel, corrected, tools):
     assert panel.parameterNode.correctedVolume is None
     assert not panel.ui.saveReportButton.enabled and not panel.ui.reportTableView.visible
     assert panel.ui.saveReportButton.toolTip
+
+
+def test_a_result_is_exported_as_a_derived_series(panel, volume, corrected, monkeypatch, tmp_path):
+    """The button is gray with the reason; in the folder that is chosen the series gets one of its own."""
+    import qt
+
+    from SSLMARLib import InputError, slicer_logic
+
+    button = panel.ui.exportDicomButton
+    assert not button.enabled and "load the scan by the DICOM module" in button.toolTip
+    monkeypatch.setattr(slicer_logic, "whyNoDerivedSeries", lambda one: "" if one is corrected else "none")
+    panel.updatePanel()
+    assert button.enabled
+    asked = []
+
+    def export(one, folder):
+        asked.append((one, folder))
+        if len(asked) == 2:
+            raise InputError("The disk is full.")
+        return tmp_path / "series"
+
+    monkeypatch.setattr(slicer_logic, "exportDerivedSeries", export)
+    folders = ["", str(tmp_path), str(tmp_path)]
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_: folders.pop(0))
+    button.click()
+    assert not asked
+    button.click()
+    assert asked == [(corrected, str(tmp_path))]
+    assert panel.ui.statusLabel.text == f"Derived DICOM series written: {tmp_path / 'series'}"
+    button.click()
+    assert panel.ui.statusLabel.text == "The disk is full."
+    panel.parameterNode.correctedVolume = None
+    assert not button.enabled
