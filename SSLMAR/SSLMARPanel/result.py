@@ -12,7 +12,7 @@ from .settings_of_result import setPanelAsFor
 
 REPORT_DELAY_MS = 400
 SWIPE_DELAY_MS = 20
-VALUE_COLUMN, WIDEST_VALUE_PIXELS = 1, 120  # in a dock of its usual width the units stay in sight
+VALUE_COLUMN, WIDEST_VALUE_PIXELS = 1, 96  # in a dock of its usual width the units stay in sight
 
 
 class ResultSection(Section):

@@ -3,9 +3,11 @@
 The panel is drawn offscreen, the slice views by Slicer's MRML pipeline:
 
     python Testing/Screenshots/make_screenshots.py [--only samples|panel] [--output FOLDER]
+    python Testing/Screenshots/make_screenshots.py --window 1100x720 --theme dark --output FOLDER
 
 The stand-ins of Testing/Python/slicer_rig draw the panel's ctk and qMRML widgets, so it looks a little plainer than in
-the application; all that it shows was computed. Look at each picture before it is committed.
+the application; all that it shows was computed. Look at each picture before it is committed. With --window the only picture is what of
+the panel is in sight in Slicer's window of that size.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=REPOSITORY / "SSLMAR" / "Resources", metavar="FOLDER")
     parser.add_argument("--only", choices=("samples", "panel"), help="draw only these")
+    parser.add_argument("--window", metavar="WIDTHxHEIGHT", help="draw only what is in sight in such a window")
+    parser.add_argument("--theme", choices=("light", "dark"), default="light")
     parser.add_argument("--method", default=DEFAULT_METHOD, help="the method of the pictures (default %(default)s)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -45,6 +49,11 @@ def main(arguments=None) -> int:
     rig.start_qt()
     for folder in ("Icons", "Screenshots"):
         (options.output / folder).mkdir(parents=True, exist_ok=True)
+    if options.window:
+        import window_pictures
+
+        window_pictures.draw(rig, REPOSITORY / "SSLMAR" / "SSLMAR.py", options)
+        return 0
     if options.only != "panel":
         draw_samples(rig, options)
     if options.only != "samples":

@@ -36,7 +36,7 @@ def draw(rig, module_path, options) -> None:
     preset = panel.ui.presetComboBox
     preset.currentIndex = [preset.itemText(index) for index in range(preset.count)].index("Dental")
     panel.ui.segmentMetalButton.click()
-    _show_sections(rig, panel, "input", "metal")
+    _show_sections(rig, panel, "input", "metal", "correction")
     metal = parameters.metalSegmentation
     _write(folder / "Tutorial1Metal.png", _grab(panel), [(volume, metal)])
 

@@ -82,3 +82,20 @@ def test_both_samples_are_drawn(screenshots, rig, tmp_path, monkeypatch):
     assert make_screenshots.main(["--only", "samples", "--method", "li", "--output", str(tmp_path)]) == 0
     names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png"))
     assert names == ["Icons/SSLMARDental.png", "Icons/SSLMARHip.png", "Screenshots/Dental.png", "Screenshots/Hip.png"]
+
+
+def test_what_is_in_sight_in_a_window_is_drawn(screenshots, rig, tmp_path, monkeypatch):
+    """The panel before, with a segmentation, during and after a run, and the tiles of all methods, in the dark."""
+    pytest.importorskip("torch", reason="torch is not installed, so no window was drawn")
+    from PySide6.QtGui import QImage
+    from PySide6.QtWidgets import QApplication
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    import make_screenshots
+
+    palette = QApplication.palette()
+    assert make_screenshots.main(["--window", "1100x720", "--theme", "dark", "--method", "li", "--output", str(tmp_path)]) == 0
+    QApplication.setPalette(palette)
+    picture = QImage(str(tmp_path / "Screenshots" / "Window1100x720Dark.png"))
+    assert picture.height() == 720 - 315 and picture.pixelColor(3, 3).lightness() < 128
+    assert QImage(str(tmp_path / "Screenshots" / "MethodsDark.png")).height() > 500

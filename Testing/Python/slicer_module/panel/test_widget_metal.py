@@ -92,7 +92,7 @@ def test_the_preview_shows_what_is_metal(panel, volume, tools):
     display = preview_node().GetDisplayNode()
     assert preview_node().GetHideFromEditors() and not preview_node().GetSaveWithScene() and not display.GetSaveWithScene()
     names = [panel.ui.metalSegmentationSelector.itemText(i) for i in range(panel.ui.metalSegmentationSelector.count)]
-    assert names == ["None (the threshold decides)"]
+    assert names == ["None (threshold)"]
 
 
 @pytest.mark.parametrize("peak_hu, dilation_mm, clip_is_metal", [(2750.0, 0.0, False), (0.0, 0.0, True), (0.0, 1.5, True)])
