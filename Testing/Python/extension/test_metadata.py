@@ -19,6 +19,8 @@ def test_the_metadata_is_where_the_index_looks(repository, cmake_variables):
     assert re.search(r"^project\(SSLMAR\b", text, re.MULTILINE)
     for name in ("HOMEPAGE", "CATEGORY", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "DEPENDS"):
         assert re.search(rf'^set\(EXTENSION_{name} "[^"\n]+"\)$', text, re.MULTILINE), f"EXTENSION_{name}, on one line"
+        # In CMake a semicolon divides a list: in Slicer's catalog the text would end there.
+        assert not re.search(rf'^set\(EXTENSION_{name} "[^"]*;', text, re.MULTILINE), name
     variables = {name: " ".join(values) for name, values in cmake_variables(".").items()}
     assert variables["EXTENSION_CATEGORY"] in CATEGORIES
     assert variables["EXTENSION_DEPENDS"] == "PyTorch"

@@ -35,6 +35,18 @@ def test_the_folders_and_tests_are_added(repository):
     assert "add_subdirectory(Python)" in (repository / "Testing" / "CMakeLists.txt").read_text(encoding="utf-8")
 
 
+def test_what_ctest_runs_is_run_by_slicer_s_own_python(repository):
+    """A pytest that is found on the path has another Python, without what the tests need."""
+    files = [
+        repository / "CMakeLists.txt",
+        *(file for folder in (*FOLDERS, "Testing") for file in (repository / folder).rglob("CMakeLists.txt")),
+    ]
+    assert len(files) > 4
+    for file in files:
+        lines = [line.partition("#")[0] for line in file.read_text(encoding="utf-8").splitlines()]
+        assert not re.search(r"\b(add_test|find_program|find_package\(Python)", "\n".join(lines), re.IGNORECASE), file
+
+
 FIND_SLICER = """
 set(Slicer_FOUND TRUE)
 set(Slicer_USE_FILE "${CMAKE_CURRENT_LIST_DIR}/UseSlicer.cmake")

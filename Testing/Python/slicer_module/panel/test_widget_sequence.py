@@ -50,6 +50,16 @@ def test_all_frames_of_a_sequence(panel, volume, frames, library, tools):
     tools.assert_idle(panel)
 
 
+def test_the_expected_time_is_that_of_all_ticked_frames(panel, volume, frames, tools, monkeypatch):
+    from SSLMARLib import slicer_logic
+
+    monkeypatch.setattr(slicer_logic, "expectedSeconds", lambda name, slices, device: 10.0 * slices)
+    tools.settle(panel)
+    assert panel.ui.methodComboBox.itemText(0) == "LI (about 10 s)"
+    panel.ui.allFramesCheckBox.checked = True
+    assert panel.ui.methodComboBox.itemText(0) == "LI (about 20 s)"
+
+
 def test_the_result_of_a_sequence_is_one_to_look_at(panel, volume, frames, tools):
     """Chosen in the section Result, with its report, the strength of the panel and the comparison; another frame is followed."""
     import slicer
