@@ -15,7 +15,6 @@ LARGE_TILE_PIXELS, SMALL_TILE_PIXELS = 260, 180
 MOST_LARGE_TILES = 6
 COLUMNS_OVER_ROWS = 1.6
 FRAME_PIXELS = 12  # of a tile around its picture
-TEXT_LINES = 2  # below it: title and time
 ERROR_CHARACTERS = 28  # a line
 
 
@@ -136,7 +135,7 @@ class MethodTiles:
         tile, number = qt.QToolButton(self.dialog), self._layout.count()
         tile.toolButtonStyle = qt.Qt.ToolButtonTextUnderIcon
         tile.iconSize = qt.QSize(self._pixels, self._pixels)
-        textHeight = TEXT_LINES * self.dialog.fontMetrics().lineSpacing()
+        textHeight = qt.QLabel("title\ntime").sizeHint.height()
         tile.minimumSize = qt.QSize(self._pixels + FRAME_PIXELS, self._pixels + FRAME_PIXELS + textHeight)
         tile.text, tile.toolTip = text, toolTip
         self._layout.addWidget(tile, number // self._columns, number % self._columns)

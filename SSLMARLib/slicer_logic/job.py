@@ -9,6 +9,7 @@ import numpy
 from ..ct.metal_search import MetalSearch
 from ..errors import Cancelled, NoMetalError
 from ..expected_time import SLICES_BEGIN, Stopwatch
+from ..methods import get_method
 
 Progress = Callable[[float, str], None]
 IsCancelled = Callable[[], bool]
@@ -60,8 +61,9 @@ class Job:
 
         :raises MARError: as that function does; `Cancelled` when isCancelled() returned True.
         """
-        if self.sliceIndex is not None:
-            return self.computeVoxels(progress, isCancelled)
+        if self.sliceIndex is not None:  # the library, which has this slice alone, would call it slice 1
+            text = f"Slice {self.sliceIndex + 1}: {get_method(self.method).title}"
+            return self.computeVoxels(None if progress is None else lambda fraction, message: progress(fraction, text), isCancelled)
         correcting = None if progress is None else lambda fraction, message: progress(CORRECTED * fraction, message)
         return self._measured(self.computeVoxels(correcting, isCancelled), progress, isCancelled)
 

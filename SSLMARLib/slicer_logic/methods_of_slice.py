@@ -14,6 +14,7 @@ from ..expected_time import remember_run
 from .correction import Computable, Correction, methodTitle
 from .job import ComputedCorrection, IsCancelled, Job, Progress
 from .nodes import ijkToRas, imageFromArray
+from .windows import SOFT_TISSUE_WINDOW_LEVEL_HU
 
 logger = logging.getLogger(__name__)
 
@@ -87,14 +88,15 @@ class MethodsOfSlice(Computable):
 
 
 def sliceImage(voxelsHu: numpy.ndarray, volume, sliceNode):
-    """Return a slice (rows, columns) of a volume node as a vtkImageData of gray RGB, in the volume's window and level.
+    """Return a slice (rows, columns) of a volume node as a vtkImageData of gray RGB, in the volume's window and level
+    (those of soft tissue where it has none).
 
     Its axes are those of the slice view: x to the right and y upward, as near as turning by right angles and mirroring comes; its
     spacing is the size of a pixel (mm).
     """
     display = volume.GetDisplayNode()
-    lowest = display.GetLevel() - display.GetWindow() / 2.0
-    gray = 255.0 * (voxelsHu - lowest) / max(display.GetWindow(), 1e-6)
+    window, level = (display.GetWindow(), display.GetLevel()) if display is not None else SOFT_TISSUE_WINDOW_LEVEL_HU
+    gray = 255.0 * (voxelsHu - (level - window / 2.0)) / max(window, 1e-6)
     gray = numpy.rint(numpy.clip(gray, 0.0, 255.0)).astype(numpy.uint8).T  # (columns, rows): axes i, j
     spacing = list(volume.GetSpacing()[:2])
     axes = _axesInView(volume, sliceNode)

@@ -88,6 +88,13 @@ def test_a_preview_is_what_the_whole_run_makes_of_the_slice(metal_phantom, slice
     assert numpy.array_equal(voxels_of(metal_phantom), before)
 
 
+def test_the_progress_of_a_preview_names_its_slice(metal_phantom, slicer_logic):
+    said = []
+    correction = slicer_logic.prepareCorrection(metal_phantom, method="li", device="cpu", sliceIndex=1)
+    correction.compute(lambda fraction, message: said.append((fraction, message)))
+    assert {message for _, message in said} == {"Slice 2: LI"} and said[-1][0] == 1.0
+
+
 def test_a_preview_of_segments(make_volume, add_segment, preview, library):
     import slicer
 
