@@ -233,8 +233,8 @@ class ResultSection(Section):
             return
         try:
             with slicer.util.WaitCursor():
-                folder = slicer_logic.exportDerivedSeries(corrected, parent)
+                folder, warnings = slicer_logic.exportDerivedSeries(corrected, parent)
         except Exception as error:
             self.panel.showError(error)
         else:
-            self.panel.showStatus(_("Derived DICOM series written: {folder}").format(folder=folder))
+            self.panel.showStatus(" ".join([_("Derived DICOM series written: {folder}").format(folder=folder), *warnings]))

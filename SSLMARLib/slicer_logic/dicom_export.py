@@ -1,6 +1,8 @@
 """A result as a derived DICOM series, written with the headers of the series that its input was loaded from."""
 
+import contextlib
 import json
+import logging
 import re
 from pathlib import Path
 
@@ -32,8 +34,10 @@ def whyNoDerivedSeries(corrected) -> str:
     return "" if _fileOf(instances[0]) else _whyNoFile(corrected)
 
 
-def exportDerivedSeries(corrected, parentFolder) -> Path:
-    """Write a result, as it is shown now, into a new folder inside parentFolder and return that folder; the source stays as it is.
+def exportDerivedSeries(corrected, parentFolder) -> tuple[Path, list[str]]:
+    """Write a result, as it is shown now, into a new folder inside parentFolder; the source stays as it is.
+
+    Returns that folder, and what the library warns of, such as values that have no place in the series.
 
     One file for each of the source's, with its header, as `sslmar correct DICOM_FOLDER OUTPUT_FOLDER` writes them.
 
@@ -52,16 +56,30 @@ def exportDerivedSeries(corrected, parentFolder) -> Path:
     files = [_fileOf(instance) for instance in _instancesOf(corrected)]
     if not all(files):
         raise InputError(_whyNoFile(corrected))
-    try:
-        source = read_series(series_of([read_header(file) for file in dict.fromkeys(files)]))
-    except UnreadableError as error:
-        text = _("A file of the scan that '{name}' was made from cannot be read ({error}): import the scan again in the DICOM module.")
-        raise InputError(text.format(name=corrected.GetName(), error=error)) from error
     report = json.loads(corrected.GetAttribute(f"{ATTRIBUTE_PREFIX}Report"))
     folder = _newFolder(Path(parentFolder), corrected.GetName())
     kind = corrected_by(_titleOf(corrected), report["parameters"])
-    write_volume(source.with_voxels(_inOrderOf(source, corrected)), folder, series_kind=kind)
-    return folder
+    with _libraryWarnings() as warnings:
+        try:
+            source = read_series(series_of([read_header(file) for file in dict.fromkeys(files)]))
+        except UnreadableError as error:
+            text = _("A file of the scan that '{name}' was made from cannot be read ({error}): import the scan again in the DICOM module.")
+            raise InputError(text.format(name=corrected.GetName(), error=error)) from error
+        write_volume(source.with_voxels(_inOrderOf(source, corrected)), folder, series_kind=kind)
+    return folder, warnings
+
+
+@contextlib.contextmanager
+def _libraryWarnings():
+    """A list that gets what the library logs as a warning inside the block."""
+    warnings, library = [], logging.getLogger(__name__.partition(".")[0])
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: warnings.append(record.getMessage())
+    library.addHandler(handler)
+    try:
+        yield warnings
+    finally:
+        library.removeHandler(handler)
 
 
 def _instancesOf(corrected) -> list[str]:

@@ -81,7 +81,8 @@ def test_the_series_is_the_source_s_with_the_result_s_voxels(volume, series, sli
     before = {file: open(file, "rb").read() for file in series.files.values()}
     corrected = slicer_logic.process(volume, method="nmar")
     assert slicer_logic.whyNoDerivedSeries(corrected) == ""
-    folder = slicer_logic.exportDerivedSeries(corrected, tmp_path)
+    folder, warnings = slicer_logic.exportDerivedSeries(corrected, tmp_path)
+    assert warnings == []
     assert folder.parent == tmp_path and folder.name == "Abdomen (MAR_ NMAR)"
     slices = written(folder)
     assert numpy.array_equal([data.pixel_array for data in slices], series.stored - 1)
@@ -103,13 +104,14 @@ def test_what_is_shown_is_exported_and_each_time_as_a_new_series(volume, series,
     full = slicer.util.arrayFromVolume(corrected).copy()
     slicer_logic.setStrength(corrected, 0.5)
     slicer.mrmlScene.RemoveNode(volume)
-    slices = written(first := slicer_logic.exportDerivedSeries(corrected, tmp_path))
+    first, _ = slicer_logic.exportDerivedSeries(corrected, tmp_path)
+    slices = written(first)
     shown = numpy.stack([data.pixel_array for data in slices])
     assert slices[0].SeriesDescription.endswith("(MAR: LI, 50 %)")
     assert numpy.array_equal(shown[[0, 3]], series.stored[[0, 3]]) and (shown[1] != series.stored[1]).any()
     ours = numpy.sort(slicer.util.arrayFromVolume(corrected).ravel())
     assert numpy.array_equal(numpy.sort(shown.ravel()) - 1024, ours) and not numpy.array_equal(ours, numpy.sort(full.ravel()))
-    second = slicer_logic.exportDerivedSeries(corrected, tmp_path)
+    second, _ = slicer_logic.exportDerivedSeries(corrected, tmp_path)
     assert second != first and written(second)[0].SeriesInstanceUID != slices[0].SeriesInstanceUID
 
 
@@ -126,7 +128,7 @@ def test_a_saved_scene_can_be_exported(volume, series, slicer_logic, library, tm
     slicer.mrmlScene.Clear(True)
     slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
     assert slicer.mrmlScene.Import()
-    folder = slicer_logic.exportDerivedSeries(slicer.util.getNode(name), tmp_path)
+    folder, _ = slicer_logic.exportDerivedSeries(slicer.util.getNode(name), tmp_path)
     assert numpy.array_equal([data.pixel_array for data in written(folder)], series.stored - 1)
 
 
@@ -187,3 +189,14 @@ def test_an_error_while_writing_leaves_nothing_half_written(series, rig, slicer_
     with pytest.raises(InputError, match="the disk is full"):
         slicer_logic.exportDerivedSeries(corrected, out)
     assert len(count) == 3 and not list(out.iterdir())
+
+
+def test_values_that_have_no_place_in_the_series_are_said(series, rig, slicer_logic, library, tmp_path):
+    """16 bits with a sign and an intercept of -1024 hold 31743 HU at most."""
+    import slicer
+
+    corrected = slicer_logic.process(load(series), method="nmar")
+    slicer.util.arrayFromVolume(corrected)[0, 0, :3] = 32000
+    folder, warnings = slicer_logic.exportDerivedSeries(corrected, tmp_path)
+    assert len(warnings) == 1 and warnings[0].startswith("3 voxels of 32000 to 32000 HU do not fit")
+    assert max(data.pixel_array.max() for data in written(folder)) == 32767

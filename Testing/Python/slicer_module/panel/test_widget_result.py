@@ -415,7 +415,7 @@ def test_a_result_is_exported_as_a_derived_series(panel, volume, corrected, monk
         asked.append((one, folder))
         if len(asked) == 2:
             raise InputError("The disk is full.")
-        return tmp_path / "series"
+        return tmp_path / "series", ["3 voxels do not fit."]
 
     monkeypatch.setattr(slicer_logic, "exportDerivedSeries", export)
     folders = ["", str(tmp_path), str(tmp_path)]
@@ -424,7 +424,7 @@ def test_a_result_is_exported_as_a_derived_series(panel, volume, corrected, monk
     assert not asked
     button.click()
     assert asked == [(corrected, str(tmp_path))]
-    assert panel.ui.statusLabel.text == f"Derived DICOM series written: {tmp_path / 'series'}"
+    assert panel.ui.statusLabel.text == f"Derived DICOM series written: {tmp_path / 'series'} 3 voxels do not fit."
     button.click()
     assert panel.ui.statusLabel.text == "The disk is full."
     panel.parameterNode.correctedVolume = None
