@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see what is imp
     from .correction import CorrectionReport, CorrectionResult, reduce_metal_artifacts
     from .ct.metal_search import MetalSearch
     from .ct.presets import PRESETS
-    from .ct.reading_writing import read_mask, read_volume, write_volume
+    from .ct.reading_writing import read_mask, read_volume, write_mask, write_volume
     from .ct.segmentation import segment_metal
     from .ct.volume import CTVolume
     from .methods import available_methods, get_method
@@ -39,6 +39,7 @@ _LAZY_NAMES = {
     "segment_metal": "ct.segmentation",
     "CTVolume": "ct.volume",
     "read_volume": "ct.reading_writing",
+    "write_mask": "ct.reading_writing",
     "write_volume": "ct.reading_writing",
 }
 
@@ -63,6 +64,7 @@ __all__ = [
     "segment_metal",
     "CTVolume",
     "read_volume",
+    "write_mask",
     "write_volume",
 ]
 __getattr__ = lazy_attributes(__name__, _LAZY_NAMES)

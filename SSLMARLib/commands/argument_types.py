@@ -29,6 +29,11 @@ def add_series_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--series", metavar="UID", help="of several DICOM series in INPUT, the one with this Series Instance UID")
 
 
+def add_uid_seed_argument(parser: argparse.ArgumentParser) -> None:
+    """--uid-seed: of what is written as DICOM."""
+    parser.add_argument("--uid-seed", metavar="TEXT", help="the same new UIDs each time a DICOM output is written (default: random ones)")
+
+
 def add_mask_label_argument(parser: argparse.ArgumentParser) -> None:
     """--mask-label: which label of --mask is metal, for `read_mask`."""
     parser.add_argument(

@@ -7,9 +7,9 @@ from pathlib import Path
 from ..correction import reduce_metal_artifacts
 from ..errors import InputError
 from ..methods import get_method, is_weights
-from .argument_types import add_correction_arguments, add_mask_label_argument, add_series_argument, check_mask_label
+from .argument_types import add_correction_arguments, add_mask_label_argument, add_series_argument, add_uid_seed_argument, check_mask_label
 from .console import progress_bar, say
-from .metal_arguments import add_metal_arguments, given_flags, metal_search
+from .metal_arguments import add_metal_arguments, found_by, given_flags, metal_search
 
 HELP = "Reduce the metal artifacts of a CT volume."
 
@@ -24,19 +24,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", type=Path, help="metal mask of the input's grid: one label that is not zero, or --mask-label says which")
     add_mask_label_argument(parser)
     add_metal_arguments(parser)
-    parser.add_argument("--mask-output", type=Path, metavar="FILE", help="write the metal mask that was used")
+    parser.add_argument("--mask-output", type=Path, metavar="FILE", help="write the metal mask that was used (.dcm: as DICOM segmentation)")
     parser.add_argument(
         "--trust-output", type=Path, metavar="FILE", help="write how much of each voxel was measured, and not filled in, from 0 to 100 %%"
     )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done, as JSON")
     parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw before, after and difference of the worst slice")
-    parser.add_argument("--uid-seed", metavar="TEXT", help="the same new UIDs each time a DICOM output is written (default: random ones)")
+    add_uid_seed_argument(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace output files that exist")
 
 
 def run(arguments) -> int:
     from ..atomic_files import all_or_none, write_text
-    from ..ct.reading_writing import files_of, read_mask, read_volume, write_volume
+    from ..ct.reading_writing import files_of, read_mask, read_volume, write_mask, write_volume
     from ..ct.series_kind import corrected_by
 
     unused = given_flags(arguments)
@@ -72,10 +72,12 @@ def run(arguments) -> int:
         options = {"overwrite": arguments.overwrite}
         dicom = {"series_kind": corrected_by(method.title, result.report.parameters), "uid_seed": arguments.uid_seed}
         write(files_of(arguments.output), write_volume, volume.with_voxels(result.volume_hu), arguments.output, **options, **dicom)
-        for path, voxels in ((arguments.mask_output, result.metal_mask), (arguments.trust_output, result.trust_percent)):
-            if path is not None:
-                beside = replace(volume.with_voxels(voxels.astype("uint8")), metadata={}, dicom_files=())
-                write(files_of(path), write_volume, beside, path, **options)
+        if arguments.mask_output is not None:
+            segment = {"found_by": "" if arguments.mask else found_by(search), "uid_seed": arguments.uid_seed}
+            write(files_of(arguments.mask_output), write_mask, result.metal_mask, volume, arguments.mask_output, **options, **segment)
+        if arguments.trust_output is not None:
+            beside = replace(volume.with_voxels(result.trust_percent), metadata={}, dicom_files=())
+            write(files_of(arguments.trust_output), write_volume, beside, arguments.trust_output, **options)
         if arguments.report is not None:
             write([arguments.report], write_text, result.report.to_json(), arguments.report, **options)
         if arguments.figure is not None:
@@ -98,8 +100,9 @@ def _refuse_outputs(arguments) -> None:
     if is_weights(arguments.method):
         sources += [Path(arguments.method), Path(arguments.method).with_suffix(".json")]
     refuse_output(arguments.output, sources, arguments.overwrite)
-    for path in filter(None, (arguments.mask_output, arguments.trust_output)):
-        refuse_output(path, sources, arguments.overwrite, kind="mask")
+    for path, kind in ((arguments.mask_output, "mask"), (arguments.trust_output, "map")):
+        if path is not None:
+            refuse_output(path, sources, arguments.overwrite, kind=kind)
     for path in filter(None, (arguments.report, arguments.figure)):
         refuse_existing(path, arguments.overwrite, sources)
     refuse_same_output((arguments.output, arguments.mask_output, arguments.trust_output, arguments.report, arguments.figure))

@@ -44,3 +44,8 @@ def metal_search(arguments: argparse.Namespace) -> MetalSearch | str:
             raise InputError(f"{', '.join(unused)}: these are of the threshold's search; leave them out with --metal learned.")
         return "learned"
     return MetalSearch(**{name: getattr(arguments, name) for name in _ARGUMENTS if getattr(arguments, name) is not None})
+
+
+def found_by(search: MetalSearch | str) -> str:
+    """How metal was found, in a few words for the header of a DICOM segmentation."""
+    return search if isinstance(search, str) else f"threshold {search.threshold_hu:g} HU"

@@ -3,9 +3,9 @@
 import argparse
 import logging
 
-from .argument_types import add_series_argument
+from .argument_types import add_series_argument, add_uid_seed_argument
 from .console import say
-from .metal_arguments import add_metal_arguments, metal_search
+from .metal_arguments import add_metal_arguments, found_by, metal_search
 
 logger = logging.getLogger(__name__)
 
@@ -17,19 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input", metavar="INPUT", help="NRRD, NIfTI or MetaImage file, or a folder, zip archive or DICOMDIR of DICOM slices"
     )
-    parser.add_argument("mask", metavar="MASK", help="the mask to write: NRRD, NIfTI or MetaImage; 1 is metal")
+    parser.add_argument("mask", metavar="MASK", help="the mask to write: NRRD, NIfTI, MetaImage, or .dcm of a DICOM scan; 1 is metal")
     add_series_argument(parser)
     add_metal_arguments(parser)
+    add_uid_seed_argument(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace MASK if it exists")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, segment, write; one line says what was found."""
-    import dataclasses
-
-    import numpy
-
-    from ..ct.reading_writing import read_volume, refuse_output, write_volume
+    from ..ct.reading_writing import read_volume, refuse_output, write_mask
     from ..ct.segmentation import segment_metal, summarize_mask
 
     refuse_output(arguments.mask, arguments.input, arguments.overwrite, kind="mask")
@@ -46,8 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         mask = find_metal(volume.voxels_hu, volume.spacing_mm)
     else:
         mask = segment_metal(volume.voxels_hu, volume.spacing_mm, search)
-    mask_volume = dataclasses.replace(volume, voxels_hu=mask.astype(numpy.uint8), metadata={}, dicom_files=())
-    write_volume(mask_volume, arguments.mask, overwrite=arguments.overwrite)
+    write_mask(mask, volume, arguments.mask, arguments.overwrite, found_by=found_by(search), uid_seed=arguments.uid_seed)
     summary = summarize_mask(mask, volume.spacing_mm)
     say(
         arguments,

@@ -65,18 +65,22 @@ def mask_of_label(path: str | os.PathLike, content: LabeledVoxels, like: CTVolum
     labels = [label for label in content.labels or _labels_of_values(path, voxels)]
     if any(label.layer >= voxels.shape[3] for label in labels):
         raise InputError(f"The mask {path} names layers that it does not hold: save it again in the program that made it.")
-    if wanted is None:
-        chosen = [label for label in labels if (voxels[..., label.layer] == label.value).any()]
-        if len(chosen) > 1:
-            raise InputError(
-                f"The mask {path} holds {len(chosen)} labels ({_listed(chosen)}); choose with --mask-label NAME or VALUE (label=)."
-            )
-    else:
-        chosen = [_find(path, labels, one) for one in ([wanted] if isinstance(wanted, (str, int, float)) else wanted)]
+    with_voxels = [label for label in labels if (voxels[..., label.layer] == label.value).any()]
     mask = numpy.zeros(voxels.shape[:3], bool)
-    for label in chosen:
+    for label in chosen_labels(path, labels, with_voxels, wanted):
         mask |= voxels[..., label.layer] == label.value
-    return _on_grid(path, mask, content, like)
+    return on_grid(path, mask, content.grid, like, content.may_be_cropped)
+
+
+def chosen_labels(path, labels: Sequence[Label], with_voxels: Sequence[Label], wanted: str | Sequence[str] | None) -> list[Label]:
+    """The labels of names or values; without any that are wanted, the one that has voxels. Raises InputError."""
+    if wanted is not None:
+        return [_find(path, labels, one) for one in ([wanted] if isinstance(wanted, (str, int, float)) else wanted)]
+    if len(with_voxels) > 1:
+        raise InputError(
+            f"The mask {path} holds {len(with_voxels)} labels ({_listed(with_voxels)}); choose with --mask-label NAME or VALUE (label=)."
+        )
+    return list(with_voxels)
 
 
 def _finite(path, voxels: numpy.ndarray) -> numpy.ndarray:
@@ -123,9 +127,12 @@ def _find(path, labels: Sequence[Label], wanted: str) -> Label:
     raise InputError(f'The mask {path} holds {number} "{text}" (there are: {_listed(labels) or "none"}); give the name or value of one.')
 
 
-def _on_grid(path, mask: numpy.ndarray, content: LabeledVoxels, like: CTVolume) -> numpy.ndarray:
-    """The mask with the axes of `like` in their order and direction: both grids must have their voxels at the same places."""
-    to_like = numpy.linalg.solve(like.index_to_position_mm(), content.grid.index_to_position_mm())
+def on_grid(path, mask: numpy.ndarray, grid: CTVolume, like: CTVolume, may_be_cropped: bool = False) -> numpy.ndarray:
+    """A mask on `grid` with the axes of `like` in their order and direction: both grids must have their voxels at the same places.
+
+    may_be_cropped: whether the mask may hold a part of the volume. Raises InputError.
+    """
+    to_like = numpy.linalg.solve(like.index_to_position_mm(), grid.index_to_position_mm())
     whole = numpy.round(to_like)
     last = numpy.array(mask.shape[::-1]) - 1
     corners = numpy.array([[*(last * corner), 1] for corner in numpy.ndindex(2, 2, 2)], float).T
@@ -135,17 +142,17 @@ def _on_grid(path, mask: numpy.ndarray, content: LabeledVoxels, like: CTVolume) 
     order = steps.argmax(axis=0) if is_permutation else numpy.arange(3)  # of mask axis i (column first): the axis of `like`
     inverse = numpy.argsort(order)
     turned = mask.transpose([2 - axis for axis in inverse[::-1]])
-    if turned.shape != like.shape and not content.may_be_cropped:
+    if turned.shape != like.shape and not may_be_cropped:
         raise InputError(
             f"The mask {path} has {describe_size(mask.shape)} voxels and the volume {describe_size(like.shape)}; "
             "draw or resample the mask on the volume's grid."
         )
     ends = (whole @ corners)[:3] if is_permutation else numpy.zeros((3, 1))
     is_whole = turned.shape != like.shape or (ends.min(axis=1) == 0).all()
-    if not is_permutation or off_mm > GEOMETRY_TOLERANCE_MM or not (is_whole or content.may_be_cropped):
+    if not is_permutation or off_mm > GEOMETRY_TOLERANCE_MM or not (is_whole or may_be_cropped):
         raise InputError(
             f"The mask {path} lies elsewhere than the volume (corners more than {GEOMETRY_TOLERANCE_MM} mm apart): "
-            f"mask {content.grid.describe_geometry()}; volume {like.describe_geometry()}; resample the mask on its grid."
+            f"mask {grid.describe_geometry()}; volume {like.describe_geometry()}; resample the mask on its grid."
         )
     backward = [axis for axis in range(3) if whole[axis, :3].sum() < 0]
     turned = numpy.flip(turned, axis=[2 - axis for axis in backward])

@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -26,6 +27,7 @@ from .volume import CTVolume
 
 logger = logging.getLogger(__name__)
 
+SEGMENTATION_SUFFIX = ".dcm"  # of a mask that is written as DICOM Segmentation
 DETACHED_HEADER_SUFFIXES = (".mhd", ".nhdr")
 DETACHED_DATA_SUFFIXES = (".raw", ".zraw", ".raw.gz")
 READABLE = f"{', '.join(FORMATS)} or a folder of DICOM slices (or a zip archive or DICOMDIR of them)"
@@ -41,11 +43,12 @@ def read_volume(path: str | os.PathLike, series_uid: str | None = None) -> CTVol
 
 
 def read_mask(path: str | os.PathLike, like: CTVolume, label: str | Sequence[str] | None = None) -> numpy.ndarray:
-    """Read the metal of a mask, label map or `.seg.nrrd` file of Slicer as bool (slices, rows, columns) on the grid of a volume.
+    """Read the metal of a mask, label map, `.seg.nrrd` file of Slicer or DICOM segmentation (a file, or a folder that holds one) as bool
+    (slices, rows, columns) on the grid of a volume.
 
     label: name or value (or several) of what is metal; None where the file holds one label. The mask's axes may be turned or in another
-    order, and `.seg.nrrd` may hold a part of the volume only. NaN is no metal. Raises InputError for several labels without a choice, a
-    label that is not there, and a mask whose voxels lie elsewhere (corners more than GEOMETRY_TOLERANCE_MM away).
+    order, and `.seg.nrrd` and DICOM may hold a part of the volume only. NaN is no metal. Raises InputError for several labels without a
+    choice, a label that is not there, and a mask whose voxels lie elsewhere (corners more than GEOMETRY_TOLERANCE_MM away).
     """
     path = Path(path)
     refuse_name(path)
@@ -56,6 +59,10 @@ def read_mask(path: str | os.PathLike, like: CTVolume, label: str | Sequence[str
         if not labels and voxels.shape[3] > 1:
             raise InputError(f"{path} holds {voxels.shape[3]} values in each voxel; give a mask with one value in each voxel.")
         content = LabeledVoxels(voxels, grid, labels, may_be_cropped=bool(labels))
+    elif _is_dicom(path) and (segmentation := _find_segmentation(path)) is not None:
+        from .dicom_segmentation_reading import read_segmentation
+
+        return read_segmentation(segmentation, like, label)
     else:
         grid = _read(path)
         content = LabeledVoxels(grid.voxels_hu[..., numpy.newaxis], grid)
@@ -90,6 +97,35 @@ def write_volume(
             _write_file(volume, path, temporary)
 
 
+def write_mask(
+    mask: numpy.ndarray,
+    volume: CTVolume,
+    path: str | os.PathLike,
+    overwrite: bool = False,
+    *,
+    found_by: str = "",
+    uid_seed: str | None = None,
+) -> None:
+    """Write a mask, bool (slices, rows, columns), of a volume: NRRD, NIfTI or MetaImage with 1 where there is metal or, of a volume that
+    came from DICOM, a DICOM segmentation (.dcm).
+
+    found_by, uid_seed: of a DICOM segmentation: how the metal was found ("" where somebody drew it), and the seed of its new UIDs, which
+        are random without one. Raises InputError as `write_volume` does, and for a DICOM segmentation of no metal.
+    """
+    path = Path(path)
+    if not _is_segmentation_name(path):
+        write_volume(replace(volume, voxels_hu=mask.astype(numpy.uint8), metadata={}, dicom_files=()), path, overwrite)
+        return
+    _refuse_place(path, overwrite, is_folder=False)
+    if any(_real(Path(file)) == _real(path) for file in volume.dicom_files):
+        raise InputError(f"The output {path} is the input itself; give another name.")
+    from .dicom_segmentation_writing import write_segmentation
+
+    with _temporary_folder_beside(path) as temporary:
+        write_segmentation(volume, mask, temporary / path.name, found_by, uid_seed)
+        os.replace(temporary / path.name, path)
+
+
 def refuse_output(
     output_path: str | os.PathLike,
     input_paths: str | os.PathLike | Iterable[str | os.PathLike] | None,
@@ -100,8 +136,8 @@ def refuse_output(
 
     input_paths: the volume's path, or several paths of which the first is the volume's; none of them may be the output,
     not through a link either. kind: "volume" needs a known suffix, or none (a DICOM folder) where the input is DICOM;
-    "mask" needs a known suffix. Refused too: a missing or unwritable folder, and what exists already unless
-    `overwrite`. An existing folder is only overwritten if it holds nothing but DICOM files.
+    "mask" needs a known suffix, or .dcm where the input is DICOM; "map" needs a known suffix. Refused too: a missing or
+    unwritable folder, and what exists already unless `overwrite`. An existing folder is only overwritten if it holds nothing but DICOM.
     """
     output_path = Path(output_path)
     if input_paths is None or isinstance(input_paths, (str, os.PathLike)):
@@ -111,9 +147,11 @@ def refuse_output(
     for input_path in input_paths:
         if output_files & {_real(item) for item in files_of(input_path)} or _is_inside(input_path, output_path):
             raise InputError(f"The output {output_path} is the input itself; give another name.")
-    is_dicom = kind == "volume" and bool(input_paths) and _is_dicom(input_paths[0])
-    _refuse_suffix(output_path, is_dicom, may_be_dicom=kind == "volume")
-    _refuse_place(output_path, overwrite, is_folder=known_suffix(output_path) is None)
+    is_dicom = bool(input_paths) and _is_dicom(input_paths[0])
+    is_segmentation = kind == "mask" and is_dicom and _is_segmentation_name(output_path)
+    if not is_segmentation:
+        _refuse_suffix(output_path, kind == "volume" and is_dicom, kind)
+    _refuse_place(output_path, overwrite, is_folder=known_suffix(output_path) is None and not is_segmentation)
 
 
 def refuse_same_output(paths: Iterable[str | os.PathLike | None]) -> None:
@@ -220,10 +258,20 @@ def files_of(path: Path) -> list[Path]:
     return [path, *data_paths, *([] if named is None or named in data_paths else [named])]
 
 
-def _refuse_suffix(path: Path, is_dicom: bool, may_be_dicom: bool = True) -> None:
+def _is_segmentation_name(path: Path) -> bool:
+    return path.suffix.lower() == SEGMENTATION_SUFFIX
+
+
+def _find_segmentation(path: Path) -> Path | None:
+    from .dicom_segmentation_reading import find_segmentation
+
+    return find_segmentation(path)
+
+
+def _refuse_suffix(path: Path, is_dicom: bool, kind: str = "volume") -> None:
     """Without a known suffix it is a DICOM folder; a suffix of letters is rather a format that is not written."""
     if known_suffix(path) is None and (not is_dicom or path.suffix[1:2].isalpha()):
-        dicom = " (a DICOM folder only for a volume from DICOM)" if may_be_dicom else ""
+        dicom = {"volume": " (a DICOM folder only for a volume from DICOM)", "mask": " (.dcm only for a scan from DICOM)"}.get(kind, "")
         if is_dicom:
             dicom = ", or a folder name without suffix"
         raise InputError(f"The output {path} has no known suffix; name it {', '.join(FORMATS)}{dicom}.")
