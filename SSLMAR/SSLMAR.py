@@ -53,6 +53,13 @@ _addLibraryToPath()
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+def registerResultMenu() -> None:
+    """Add the entry of results' right-click menu to Slicer's data tree. Called once, when Slicer has started."""
+    if hasattr(slicer, "qSlicerSubjectHierarchyScriptedPlugin"):
+        plugin = slicer.qSlicerSubjectHierarchyScriptedPlugin(None)
+        plugin.setPythonSource(str(Path(__file__).resolve().parent / "SSLMARPanel" / "SSLMARSubjectHierarchyPlugin.py"))
+
+
 class SSLMAR(ScriptedLoadableModule):
     """The module's entry in Slicer: title, category, help."""
 
@@ -72,6 +79,7 @@ class SSLMAR(ScriptedLoadableModule):
             "Self-supervised Cross-domain Learning. NMAR after E. Meyer et al., Medical Physics 37 (2010)."
         )
         slicer.app.startupCompleted.connect(registerSampleData)
+        slicer.app.startupCompleted.connect(registerResultMenu)
 
 
 class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -132,6 +140,11 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         label.objectName = "missingLibraryLabel"
         label.wordWrap = True
         self.layout.addWidget(label)
+
+    def setPanelAsFor(self, corrected):
+        """Show a result of this module, and how it was made, in the panel."""
+        self.parameterNode.correctedVolume = corrected
+        self.resultSection.onSetPanelButton()
 
     def cleanup(self):
         """Before the module is unloaded or reloaded: no thread, no observer and no connection stays behind."""

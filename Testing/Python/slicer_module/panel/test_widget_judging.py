@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
 
 def window_of(node):
     display = node.GetDisplayNode()
@@ -115,3 +122,55 @@ def test_escape_cancels_a_run_and_nothing_else(rig, panel, volume, tools):
     tools.finish(panel)
     assert panel.ui.statusLabel.text == "Cancelled; no volume was made." and not escape.enabled
     assert tools.volume_names() == ["CT"]
+
+
+@pytest.fixture
+def result_menu(module, monkeypatch, panel):
+    """The plugin of Slicer's data tree as Slicer loads it: by its path, with the class of its name, on its own base class, whose
+    constructor registers it. `current` is the item that the menu is of."""
+    import slicer
+    from PySide6 import QtCore
+
+    abstract = ModuleType("AbstractScriptedSubjectHierarchyPlugin")
+    abstract.AbstractScriptedSubjectHierarchyPlugin = type("Abstract", (), {"__init__": lambda self, plugin: None})
+    monkeypatch.setitem(sys.modules, abstract.__name__, abstract)
+    handler = SimpleNamespace(current=0, currentItem=lambda: handler.current)
+    handler.subjectHierarchyNode = lambda: slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    monkeypatch.setattr(slicer, "qSlicerSubjectHierarchyPluginHandler", SimpleNamespace(instance=lambda: handler), raising=False)
+    loaded = []
+
+    class ScriptedPlugin(QtCore.QObject):
+        def setPythonSource(self, path):
+            name = Path(path).stem
+            specification = importlib.util.spec_from_file_location(name, path)
+            source = importlib.util.module_from_spec(specification)
+            specification.loader.exec_module(source)
+            loaded.append((getattr(source, name)(self), handler))
+
+    monkeypatch.setattr(slicer, "qSlicerSubjectHierarchyScriptedPlugin", ScriptedPlugin, raising=False)
+    monkeypatch.setattr(slicer.util, "selectModule", lambda name: loaded.append(name), raising=False)
+    monkeypatch.setattr(slicer.util, "getModuleWidget", lambda name: panel, raising=False)
+    module.registerResultMenu()
+    return loaded
+
+
+def test_a_result_s_right_click_menu_sets_the_panel(panel, volume, tools, result_menu):
+    import slicer
+
+    ((plugin, handler),) = result_menu
+    panel.parameterNode.method = "li"
+    tools.apply(panel)
+    result = panel.parameterNode.correctedVolume
+    panel.parameterNode.method, panel.parameterNode.correctedVolume = "nmar", None
+    (action,) = plugin.itemContextMenuActions()
+    hierarchy = handler.subjectHierarchyNode()
+    for node, is_shown in ((volume, False), (result, True)):
+        action.visible = False  # as Slicer does before it asks
+        handler.current = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+        plugin.showContextMenuActionsForItem(handler.current)
+        assert action.visible is is_shown
+    action.trigger()
+    assert result_menu[1:] == ["SSLMAR"]
+    assert panel.parameterNode.correctedVolume is result and panel.parameterNode.method == "li"
+    slicer.mrmlScene.RemoveNode(result)
+    plugin.showContextMenuActionsForItem(handler.current)  # the item went with it
