@@ -137,10 +137,11 @@ def result_menu(module, monkeypatch, panel):
     handler = SimpleNamespace(current=0, currentItem=lambda: handler.current)
     handler.subjectHierarchyNode = lambda: slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     monkeypatch.setattr(slicer, "qSlicerSubjectHierarchyPluginHandler", SimpleNamespace(instance=lambda: handler), raising=False)
-    loaded = []
+    loaded, registered = [], []  # Slicer's handler owns what is registered
 
     class ScriptedPlugin(QtCore.QObject):
         def setPythonSource(self, path):
+            registered.append(self)
             name = Path(path).stem
             specification = importlib.util.spec_from_file_location(name, path)
             source = importlib.util.module_from_spec(specification)
@@ -151,7 +152,8 @@ def result_menu(module, monkeypatch, panel):
     monkeypatch.setattr(slicer.util, "selectModule", lambda name: loaded.append(name), raising=False)
     monkeypatch.setattr(slicer.util, "getModuleWidget", lambda name: panel, raising=False)
     module.registerResultMenu()
-    return loaded
+    yield loaded
+    registered.clear()
 
 
 def test_a_result_s_right_click_menu_sets_the_panel(panel, volume, tools, result_menu):
