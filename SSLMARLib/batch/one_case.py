@@ -94,13 +94,15 @@ def finished_record(case: BatchCase, output: str | os.PathLike) -> dict | None:
 def _correct(case: BatchCase, settings: BatchSettings, output: Path, warnings: list[str], start: float) -> dict:
     from ..correction import reduce_metal_artifacts
     from ..ct.metal_search import MetalSearch
-    from ..ct.reading_writing import write_volume
+    from ..ct.reading_writing import refuse_unwritable, write_volume
     from ..ct.series_kind import corrected_by
     from ..evaluation.figures import figure_of_most_changed_slice
     from ..methods import get_method
 
     volume = _read(case)
     method = get_method(settings.method)
+    suffix = _suffix(case, volume)
+    refuse_unwritable(volume, f"{VOLUME_NAME}{suffix}")
     result = reduce_metal_artifacts(
         volume.voxels_hu,
         volume.spacing_mm,
@@ -111,7 +113,6 @@ def _correct(case: BatchCase, settings: BatchSettings, output: Path, warnings: l
         batch_size=settings.batch_size,
         restore_metal=settings.restore_metal,
     )
-    suffix = _suffix(case, volume)
     folder = output / case.name
     try:
         with unfinished_beside(folder) as temporary:

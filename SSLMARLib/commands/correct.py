@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments) -> int:
     from ..atomic_files import all_or_none, write_text
-    from ..ct.reading_writing import files_of, read_mask, read_volume, write_mask, write_volume
+    from ..ct.reading_writing import files_of, read_mask, read_volume, refuse_unwritable, write_mask, write_volume
     from ..ct.series_kind import corrected_by
 
     unused = given_flags(arguments)
@@ -56,6 +56,7 @@ def run(arguments) -> int:
     with progress_bar(arguments) as progress, all_or_none() as write:
         progress(0.0, "Reading")
         volume = read_volume(arguments.input, arguments.series)
+        refuse_unwritable(volume, arguments.output)
         result = reduce_metal_artifacts(
             volume.voxels_hu,
             volume.spacing_mm,

@@ -14,6 +14,7 @@ CHANGED = {
     "SeriesDescription": "the source's, and (MAR: method)",
     "DerivationDescription": "method, version and weights, then the source's",
     "SourceImageSequence": "the source image; in an enhanced object within each frame's Derivation Image Sequence",
+    "SourceImageEvidenceSequence": "of an enhanced object: the source's study, series and instance",
     "DerivationCodeSequence": "the source's, and metal artifact reduction",
     "ContributingEquipmentSequence": "the source's, and SSLMAR with its version and the SHA-256 of the weights",
     "SeriesInstanceUID": "new",

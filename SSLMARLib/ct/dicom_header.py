@@ -31,6 +31,8 @@ VALUE_REPRESENTATIONS = frozenset(
 LONG_REPRESENTATIONS = (b"OB", b"OW", b"OF", b"OD", b"UN")
 UNDEFINED_LENGTH = 0xFFFFFFFF
 PIXEL_DATA = (0x7FE0, 0x0010)
+OWN_CODING_SCHEME = "99SSLMAR"
+"""Private (PS3.16 8.2): the standard has no code for metal artifact reduction."""
 KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SpecificCharacterSet"),
     *("SeriesDescription", "Modality", "ImageType", "InstanceNumber", "AcquisitionNumber", "TemporalPositionIdentifier"),
@@ -38,7 +40,7 @@ KEYWORDS = (
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "NominalScannedPixelSpacing", "ImagerPixelSpacing"),
     *("SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored"),
-    *("HighBit", "PixelRepresentation", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("HighBit", "PixelRepresentation", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "DerivationCodeSequence"),
 )
 SPACING_KEYWORDS = ("PixelSpacing", "NominalScannedPixelSpacing", "ImagerPixelSpacing")
 PHASE_KEYWORDS = (*("TemporalPositionIndex", "TemporalPositionIdentifier", "NominalPercentageOfCardiacPhase", "TriggerTime", "StackID"),)
@@ -70,6 +72,7 @@ class DicomFrame:
     pixel_spacing_mm: (between rows, between columns), stated in the element `spacing_keyword`.
     slope, intercept: stored value * slope + intercept is what the file means, in `rescale_type`.
     phase: what tells images of one place apart, such as the position in time; empty values left out.
+    is_corrected: whether this library derived it from a scan, whose kind the other values of its type still say.
     """
 
     index: int
@@ -84,6 +87,7 @@ class DicomFrame:
     frame_type: tuple[str, ...]
     phase: tuple[str, ...]
     acquisition: str
+    is_corrected: bool = False
 
 
 @dataclass(frozen=True)
@@ -289,6 +293,10 @@ def _frame_of(data: pydicom.Dataset, index: int) -> DicomFrame:
         frame_type=_texts(find("FrameType", "CTImageFrameTypeSequence", at_top=False), "FrameType") or _texts(data, "ImageType"),
         phase=tuple(_text(place, keyword) for place, keyword in zip(content, PHASE_KEYWORDS, strict=True)),
         acquisition=_text(acquisition, "FrameAcquisitionNumber") or _text(data, "AcquisitionNumber"),
+        is_corrected=any(
+            one.get("CodingSchemeDesignator") == OWN_CODING_SCHEME
+            for one in find("DerivationCodeSequence", "DerivationImageSequence").get("DerivationCodeSequence") or []
+        ),
     )
 
 

@@ -17,8 +17,6 @@ from .series_kind import SeriesKind
 
 MANUFACTURER = "SSLMAR contributors"
 MODEL = "SSLMAR"
-CODING_SCHEME = "99SSLMAR"
-"""Private (PS3.16 8.2): the standard has no code for metal artifact reduction."""
 LONGEST_SHORT_TEXT = 1024
 """Characters of VR ST."""
 

@@ -144,7 +144,7 @@ def _reason_of_frame(frame: DicomFrame) -> str | None:
     kind = frame.frame_type
     if "LOCALIZER" in kind:
         return "it is a scout (localizer)"
-    is_derived = "DERIVED" in kind[:1]
+    is_derived = "DERIVED" in kind[:1] and not frame.is_corrected
     if MAPS.intersection(kind) or (is_derived and "PERFUSION" in kind) or (is_derived and NO_HU_CONTRASTS.intersection(kind[3:])):
         return f"it is a map of other values than HU (image type {'/'.join(kind)})"
     if frame.rescale_type not in HOUNSFIELD_TYPES:

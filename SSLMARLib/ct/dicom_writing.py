@@ -6,8 +6,11 @@ to the nearest one that does, as a scanner does it, with a warning.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +23,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from .._version import __version__
 from ..errors import InputError
 from .dicom_elements import REMOVED, is_of_removed_group
-from .dicom_header import DicomFrame, DicomHeader, UnreadableError, quiet_pydicom, read_header
-from .dicom_identity import CODING_SCHEME, LONGEST_SHORT_TEXT, code, derivation_text, equipment, item, new_uid, now_of, source_reference
+from .dicom_header import OWN_CODING_SCHEME, DicomFrame, DicomHeader, UnreadableError, quiet_pydicom, read_header
+from .dicom_identity import LONGEST_SHORT_TEXT, code, derivation_text, equipment, item, new_uid, now_of, source_reference
 from .series_kind import CORRECTED, SERIES_NUMBER_OFFSET, SeriesKind
 from .volume import CTVolume
 
@@ -64,23 +67,39 @@ def write_dicom_folder(volume: CTVolume, folder: Path, kind: SeriesKind = CORREC
         stored = numpy.stack(
             [_stored(header, frame, volume.voxels_hu[index], beyond) for frame, index in zip(frames, indices, strict=True)]
         )
-        try:
-            with quiet_pydicom():
-                data = _derived(header, frames, stored, series)
-                pydicom.dcmwrite(folder / f"slice_{number:04d}.dcm", data, enforce_file_format=True)
-        except (OSError, MemoryError):
-            raise
-        except Exception as error:  # pydicom raises almost anything on damaged elements
-            logger.debug("%s could not be copied", path, exc_info=True)
-            raise InputError(
-                f"The header of {path} cannot be copied ({type(error).__name__}), so it is damaged; write NRRD or NIfTI."
-            ) from None
+        with _refusing_damage(path):
+            data = _derived(header, frames, stored, series)
+            pydicom.dcmwrite(folder / f"slice_{number:04d}.dcm", data, enforce_file_format=True)
     if beyond:
         logger.warning(
             "%d voxels of %.6g to %.6g HU do not fit into the source's stored values and are set to the nearest that does; "
             "write NRRD or NIfTI to keep them.",
             sum(count for count, _, _ in beyond), min(lowest for _, lowest, _ in beyond), max(highest for _, _, highest in beyond),
         )  # fmt: skip
+
+
+def refuse_damaged_headers(volume: CTVolume) -> None:
+    """Say before any work that the header of a source file could not be copied by `write_dicom_folder`. Raises InputError."""
+    for path in dict.fromkeys(volume.dicom_files):
+        header = _source_header(path)
+        with _refusing_damage(path):
+            data = _kept_elements(header)
+            pydicom.dcmwrite(io.BytesIO(), data, implicit_vr=False, little_endian=True)
+
+
+@contextlib.contextmanager
+def _refusing_damage(path: str) -> Iterator[None]:
+    """What pydicom raises inside, of elements that it cannot copy, becomes one sentence."""
+    try:
+        with quiet_pydicom():
+            yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # pydicom raises almost anything on damaged elements
+        logger.debug("%s could not be copied", path, exc_info=True)
+        raise InputError(
+            f"The header of {path} cannot be copied ({type(error).__name__}), so it is damaged; write NRRD or NIfTI."
+        ) from None
 
 
 def _source_header(path: str) -> DicomHeader:
@@ -180,7 +199,7 @@ def _derivation(data: Dataset, header: DicomHeader, frames: list[int], kind: Ser
     former = str(data.get("DerivationDescription") or "")
     elements = {
         "DerivationDescription": "; ".join(filter(None, (derivation_text(kind), former)))[:LONGEST_SHORT_TEXT],
-        "DerivationCodeSequence": [*(data.get("DerivationCodeSequence") or []), code(kind.code, CODING_SCHEME, kind.code_meaning)],
+        "DerivationCodeSequence": [*(data.get("DerivationCodeSequence") or []), code(kind.code, OWN_CODING_SCHEME, kind.code_meaning)],
     }
     if header.instance_uid:
         purpose = code("121322", "DCM", "Source image for image processing operation")
@@ -203,6 +222,10 @@ def _derive_frames(data: Dataset, header: DicomHeader, frames: list[DicomFrame],
             one.FrameType = _image_type(one.get("FrameType"), value_2, kind)
     data.ImageType = _image_type(data.get("ImageType"), value_2, kind)
     data.PerFrameFunctionalGroupsSequence, data.NumberOfFrames = groups, len(frames)
+    if header.instance_uid:
+        evidence = item(ReferencedSOPClassUID=header.sop_class_uid or CTImageStorage, ReferencedSOPInstanceUID=header.instance_uid)
+        series = item(SeriesInstanceUID=header.series_uid, ReferencedSOPSequence=[evidence])
+        data.SourceImageEvidenceSequence = [item(StudyInstanceUID=header.study_uid, ReferencedSeriesSequence=[series])]
 
 
 def _image_type(former, value_2: str, kind: SeriesKind) -> list[str]:

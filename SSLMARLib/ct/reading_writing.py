@@ -154,6 +154,14 @@ def refuse_output(
     _refuse_place(output_path, overwrite, is_folder=known_suffix(output_path) is None and not is_segmentation)
 
 
+def refuse_unwritable(volume: CTVolume, path: str | os.PathLike) -> None:
+    """Say before any work what in the volume's source `write_volume` could not copy to this output. Raises InputError."""
+    if volume.dicom_files and known_suffix(Path(path)) is None:
+        from .dicom_writing import refuse_damaged_headers
+
+        refuse_damaged_headers(volume)
+
+
 def refuse_same_output(paths: Iterable[str | os.PathLike | None]) -> None:
     """Say before any work that two outputs of one job would be the same file, links included. Raises InputError."""
     seen: set[str] = set()

@@ -165,6 +165,7 @@ def figure_rows(groups: Sequence[BenchmarkGroup | VolumeGroup], settings: Evalua
             else:
                 images.setdefault(UNCORRECTED, before.uncorrected_hu)
             images[titles[method]] = corrected_hu
-        label = f"{before.slice_name}, mask {before.mask_name}"
+        is_own_mask = before.mask_name.startswith(before.slice_name.rpartition(":")[0] or before.slice_name)
+        label = before.slice_name if is_own_mask else f"{before.slice_name}, mask {before.mask_name}"
         rows.append(FigureRow(label, images, before.metal_mask, captions, before.direction))
     return rows

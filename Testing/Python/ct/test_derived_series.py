@@ -54,9 +54,7 @@ OF_THE_READING = ("ModalityLUTSequence", "TemporalPositionIndex", "PixelSpacing"
 UNITS = {"SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"}
 
 
-A_MAP_BY_ITS_TYPE = "images_of_a_perfusion_scan"
-"""DERIVED and PERFUSION together are what marks a map, so it is written, but not read again."""
-READ_AGAIN = [kind for kind in KINDS if kind.refused is None and kind.name != A_MAP_BY_ITS_TYPE]
+READ_AGAIN = [kind for kind in KINDS if kind.refused is None]
 
 
 def rich_series() -> Series:
@@ -193,6 +191,11 @@ def test_a_multi_frame_source_becomes_a_multi_frame_object(tmp_path, name):
     source, result = pydicom.dcmread(volume.dicom_files[0]), pydicom.dcmread(path)
     assert result.SOPClassUID == source.SOPClassUID and result.NumberOfFrames == volume.shape[0]
     assert result.ImageType[0] == "DERIVED"
+    (evidence,) = result.SourceImageEvidenceSequence
+    assert evidence.StudyInstanceUID == source.StudyInstanceUID
+    (series,) = evidence.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == source.SeriesInstanceUID
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
     numpy.testing.assert_array_equal(read_volume(path).voxels_hu, changed)
     for index, group in enumerate(result.PerFrameFunctionalGroupsSequence):
         (reference,) = group.DerivationImageSequence[0].SourceImageSequence
@@ -218,6 +221,23 @@ def test_a_damaged_header_is_a_sentence(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="header of .* cannot be copied") as raised:
         write_volume(volume, tmp_path / "out")
     assert "\n" not in str(raised.value) and not (tmp_path / "out").exists()
+
+
+def test_a_header_that_cannot_be_copied_is_refused_before_the_work(tmp_path, monkeypatch, capsys):
+    from SSLMARLib import cli, correction
+
+    series = Series(rows=64, columns=64, transfer_syntax=pydicom.uid.ImplicitVRLittleEndian)
+    series.stored[2, 30:34, 30:34] = 4500
+    (tmp_path / "scan").mkdir()
+    series.write(tmp_path / "scan")
+    damaged = sorted((tmp_path / "scan").iterdir())[3]
+    content = damaged.read_bytes()
+    patient = content.index(b"\x10\0\x10\0")
+    no_sequence = b"\x08\0\x40\x11" + (8).to_bytes(4, "little") + b"no items"  # Referenced Image Sequence, which nobody needs
+    damaged.write_bytes(content[:patient] + no_sequence + content[patient:])
+    monkeypatch.setattr(correction._VolumeRun, "correct_all", lambda *_: pytest.fail("the work began"))
+    assert cli.main(["correct", str(tmp_path / "scan"), str(tmp_path / "out"), "--method", "li"]) == 2
+    assert "cannot be copied" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_nothing_of_the_patient_is_said_or_reported(tmp_path, caplog, capsys):
