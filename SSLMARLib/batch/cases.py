@@ -63,8 +63,8 @@ def find_cases(source: Path) -> tuple[list[BatchCase], list[str]]:
     source: a folder, zip archive, DICOMDIR or single file. A series whose files lie in several folders is one case. Of what is read, only
     the names of files stay in memory. Raises InputError where `source` is not there.
     """
-    if not source.exists():
-        raise InputError(f"The input {source} does not exist.")
+    if not (source.is_dir() or source.is_file()):
+        raise InputError(f"The input {source} does not exist, or is no folder or file.")
     root = source if source.is_dir() else source.parent
     problems: list[str] = []
     places, images, archives = _places(source, problems)

@@ -20,9 +20,11 @@ def refuse_name(path: Path) -> None:
 
 
 def refuse_unreadable(path: Path) -> None:
-    """Raise InputError when the file is not there or may not be read."""
+    """Raise InputError when the file is not there, is no file but a pipe or a device, or may not be read."""
     if not path.exists():
         raise InputError(f"{path} does not exist.")
+    if not path.is_file():
+        raise InputError(f"{path} is no file that can be read as a whole: give a file.")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} cannot be read: permission denied.")
 

@@ -70,6 +70,17 @@ def test_every_scan_has_its_outcome_and_the_exit_status_says_whether_all_went_we
     assert main(["batch", str(scans), str(output), "--method", "li", "--device", "cpu", "--quiet"]) == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in this system's folders, so this test did NOT run")
+def test_pipes_links_and_damage_stop_nothing(scans, tmp_path):
+    """Opening a pipe that nobody writes into would wait forever."""
+    os.mkfifo(scans / "pipe.nii")
+    os.mkfifo(scans / "pipe_without_suffix")
+    (scans / "dangling.nrrd").symlink_to(scans / "nowhere.nrrd")
+    (scans / "zeros.mha").write_bytes(bytes(5000))
+    run_batch(scans, tmp_path / "results", LINEAR)
+    assert statuses(tmp_path / "results") == {**EXPECTED, "pipe": "failed", "dangling": "failed", "zeros": "failed"}
+
+
 def test_a_second_run_does_nothing_again(scans, tmp_path):
     output, done = tmp_path / "results", []
     run_batch(scans, output, LINEAR)
