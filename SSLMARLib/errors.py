@@ -5,11 +5,13 @@ import unicodedata
 NO_TEXT = {"Cc": " ", "Zl": " ", "Zp": " ", "Cs": "?"}
 """Unicode's categories of control characters (escape codes begin with one) and line separators, and of half characters, which no
 terminal takes; and what is shown in their place."""
+TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+"""Unicode's bidirectional classes of the characters that turn what follows them around, so that another text is read than was written."""
 
 
 def plain_text(text: str) -> str:
     """Text of a file, such as a name in a header, as it may be shown: in one line, without codes that command a terminal."""
-    return "".join(NO_TEXT.get(unicodedata.category(character), character) for character in text)
+    return "".join(NO_TEXT.get(unicodedata.category(one), one) for one in text if unicodedata.bidirectional(one) not in TURNS)
 
 
 class MARError(Exception):
