@@ -5,6 +5,7 @@ import unicodedata
 NO_TEXT = {"Cc": " ", "Zl": " ", "Zp": " ", "Cs": "?"}
 """Unicode's categories of control characters (escape codes begin with one) and line separators, and of half characters, which no
 terminal takes; and what is shown in their place."""
+LONGEST_QUOTE = 200
 TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 """Unicode's bidirectional classes of the characters that turn what follows them around, so that another text is read than was written."""
 
@@ -12,6 +13,12 @@ TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 def plain_text(text: str) -> str:
     """Text of a file, such as a name in a header, as it may be shown: in one line, without codes that command a terminal."""
     return "".join(NO_TEXT.get(unicodedata.category(one), one) for one in text if unicodedata.bidirectional(one) not in TURNS)
+
+
+def short_text(error: object) -> str:
+    """What a library says of a file, as a part of a sentence: damaged files make some of them quote all of it."""
+    text = plain_text(str(error))
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
 
 
 class MARError(Exception):

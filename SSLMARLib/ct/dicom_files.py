@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pydicom
 
-from ..errors import InputError
+from ..errors import InputError, short_text
 from .dicom_header import PREAMBLE_BYTES, is_dicom_file, is_dicom_start, quiet_pydicom
 from .file_checks import refuse_name
 
@@ -94,7 +94,7 @@ def _unpack(archive: Path) -> Path:
                 if not member.is_dir():
                     _unpack_member(archive, opened, member, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        raise InputError(f"The archive {archive} is damaged ({error}): make or load it again.") from None
+        raise InputError(f"The archive {archive} is damaged ({short_text(error)}): make or load it again.") from None
     except (RuntimeError, NotImplementedError):  # what zipfile raises for a password and for methods that it does not know
         raise InputError(f"The archive {archive} is encrypted or of a kind that is not read: unpack it and give the folder.") from None
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ def read_segmentation(path: Path, like: CTVolume, wanted: str | Sequence[str] | 
     try:
         header = read_header(path)
         with quiet_pydicom():
-            data = pydicom.dcmread(path)
+            data = pydicom.dcmread(io.BytesIO(Path(path).read_bytes()))  # whose lengths nothing can claim beyond what is there
             labels = [Label(int(one.SegmentNumber), _text(one.get("SegmentLabel"))) for one in data.SegmentSequence]
             pixels = data.pixel_array.reshape(-1, header.rows, header.columns)
             segments = _segments_of_frames(data, len(pixels))
@@ -74,14 +75,21 @@ def read_segmentation(path: Path, like: CTVolume, wanted: str | Sequence[str] | 
     with_voxels = [label for label in labels if any(frame_mask(index, label).any() for index in range(len(pixels)))]
     chosen = chosen_labels(path, labels, with_voxels, wanted)
     places = _Places(path, header, data, like)
-    masks = {}
+    masks, outside = {}, 0
     for index in range(len(pixels)):
         mask = numpy.zeros(pixels.shape[1:], dtype=bool)
         for label in chosen:
             mask |= frame_mask(index, label)
         if mask.any():
             number = places.slice_number(index)
-            masks[number] = masks.get(number, False) | mask
+            if 0 <= number < like.shape[2 - places.axis]:
+                masks[number] = masks.get(number, False) | mask
+            else:
+                outside += int(mask.sum())
+    if outside and not masks:
+        raise InputError(f"The mask {path} lies outside the volume: give the mask of this scan.")
+    if outside:
+        logger.warning("The mask %s lies partly outside the volume: %d of its voxels are left out.", path, outside)
     if not masks:
         return numpy.zeros(like.shape, dtype=bool)
     first = min(masks)

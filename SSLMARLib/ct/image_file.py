@@ -32,6 +32,7 @@ COMPRESSED_SUFFIXES = (".nrrd", ".mha")
 
 META_IMAGE_SCALE = {"elementtointensityfunctionslope": 1.0, "elementtointensityfunctionoffset": 0.0}
 NRRD_ENCODINGS = ("raw", "gz", "gzip", "hex", "txt", "text", "ascii")
+MOST_DIMENSIONS = 16
 LONGEST_HEADER_BYTES = 1 << 16
 
 
@@ -93,6 +94,9 @@ def _read_image(path: Path, with_layers: bool) -> tuple[CTVolume, numpy.ndarray]
         return volume, volume.voxels_hu[..., numpy.newaxis]
     header = _text_header(path)
     _refuse_unsupported(path, header)
+    dimensions = header.get("ndims", header.get("dimension", "3"))
+    if not dimensions.isdigit() or not 1 <= int(dimensions) <= MOST_DIMENSIONS:  # MetaIO would count up to it
+        raise damaged(path, format_name)
     with quiet_simple_itk():
         try:
             with _quiet_meta_io() if format_name == "MetaImage" else contextlib.nullcontext():
@@ -104,16 +108,33 @@ def _read_image(path: Path, with_layers: bool) -> tuple[CTVolume, numpy.ndarray]
             image = reader.Execute()
         except RuntimeError:
             raise damaged(path, format_name) from None
-    keys = [key for key in image.GetMetaDataKeys() if not key.startswith(("ITK_", "NRRD_"))]
+    metadata = _metadata(image)
     layers = [image]
     if image.GetNumberOfComponentsPerPixel() > 1:
         layers = [SimpleITK.VectorIndexSelectionCast(image, index) for index in range(image.GetNumberOfComponentsPerPixel())]
-    volumes = [image_to_volume(layer, {key: image.GetMetaData(key) for key in keys}) for layer in layers]
+    volumes = [image_to_volume(layer, metadata) for layer in layers]
     slope, offset = (_number(header, name, default) for name, default in META_IMAGE_SCALE.items())
     volumes = [replace(volume, voxels_hu=rescaled(volume.voxels_hu, slope, offset)) for volume in volumes]
     if len(volumes) == 1:
         return volumes[0], volumes[0].voxels_hu[..., numpy.newaxis]
     return volumes[0], numpy.stack([volume.voxels_hu for volume in volumes], axis=-1)
+
+
+def _metadata(image: SimpleITK.Image) -> dict[str, str]:
+    """The entries that travel; what is no UTF-8 SimpleITK gives, but does not take."""
+    entries = {}
+    for key in image.GetMetaDataKeys():
+        if not key.startswith(("ITK_", "NRRD_")) and _is_text(key) and _is_text(value := image.GetMetaData(key)):
+            entries[key] = value
+    return entries
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text_header(path: Path) -> dict[str, str]:

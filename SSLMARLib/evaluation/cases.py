@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy
 
 from ..ct.attenuation import attenuation_to_hu
-from ..errors import InputError
+from ..errors import InputError, short_text
+from ..numpy_files import DAMAGED
 from ..optional_imports import import_optional
 
 BENCHMARK_SHAPE = (416, 416)
@@ -174,8 +175,8 @@ def read_benchmark_masks(path) -> numpy.ndarray:
     try:
         with numpy.load(path, allow_pickle=False) as archive:
             stored = next((archive[name] for name in archive.files if archive[name].ndim == 3), None)
-    except (OSError, ValueError) as error:
-        raise InputError(f"The metal masks {path} could not be read ({error}): give an .npz file.") from error
+    except DAMAGED as error:
+        raise InputError(f"The metal masks {path} could not be read ({short_text(error)}): give an .npz file.") from error
     if stored is None:
         raise InputError(f"{path} holds no array (masks, rows, columns): give the file of the benchmark's metal masks.")
     images = [Image.fromarray((mask > 0).astype(numpy.uint8)) for mask in stored]
@@ -218,8 +219,8 @@ def _volume_groups(folder: Path) -> list[VolumeGroup]:
 def _read_result(path: Path) -> numpy.ndarray:
     try:
         image = numpy.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"The result {path} is missing or damaged ({error}): give a NumPy array for each case.") from error
+    except DAMAGED as error:
+        raise InputError(f"The result {path} is missing or damaged ({short_text(error)}): give a NumPy array for each case.") from error
     if image.shape != BENCHMARK_SHAPE or not numpy.issubdtype(image.dtype, numpy.floating) or not numpy.isfinite(image).all():
         raise InputError(f"The result {path} is {image.dtype} {image.shape}: give {BENCHMARK_SHAPE} finite numbers in 1/cm, axis 0 x.")
     return attenuation_to_hu(image.astype(numpy.float64))

@@ -9,7 +9,8 @@ import numpy
 
 from ..ct.scale import BODY_ABOVE_HU
 from ..ct.volume import CTVolume
-from ..errors import InputError
+from ..errors import InputError, short_text
+from ..numpy_files import DAMAGED
 from .implants import IMPLANT_KINDS, Implant, draw_implant
 from .shapes import BodyFrame
 
@@ -145,10 +146,10 @@ def read_metal_shapes(path: str | os.PathLike) -> list[numpy.ndarray]:
             stacks = _arrays([numpy.load(path, allow_pickle=False)])
         else:
             raise InputError(f"{path} is of no known type of metal shapes: give .npz, .npy or .mat.")
-    except (OSError, ValueError, NotImplementedError) as error:
+    except DAMAGED as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"The metal shapes {path} are missing or damaged ({error}): give .npz, .npy or .mat.") from error
+        raise InputError(f"The metal shapes {path} are missing or damaged ({short_text(error)}): give .npz, .npy or .mat.") from error
     shapes = [one != 0 for stack in stacks for one in (stack if stack.ndim == 3 else stack[None])]
     shapes = [shape for shape in shapes if shape.any()]
     if not shapes:

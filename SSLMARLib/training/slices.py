@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ import numpy
 from ..ct.resampling import SliceGrid
 from ..ct.scale import BODY_ABOVE_HU
 from ..device import to_array, to_tensor
-from ..errors import InputError
+from ..errors import InputError, short_text
+from ..numpy_files import DAMAGED
 from .configuration import TrainingConfiguration
 
 logger = logging.getLogger(__name__)
@@ -157,8 +157,10 @@ def _read(source: Path):
     try:
         with numpy.load(source, allow_pickle=False) as archive:
             voxels_hu, names = archive["hu"], archive["patient"].astype(str)
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{source} has no `hu` and `patient` that can be read ({error}): remove it from the training data.") from error
+    except (*DAMAGED, TypeError) as error:
+        raise InputError(
+            f"{source} has no `hu` and `patient` that can be read ({short_text(error)}): remove it from the training data."
+        ) from error
     fits = voxels_hu.ndim == 3 and names.shape == voxels_hu.shape[:1]
     if not fits or voxels_hu.dtype.kind not in "iuf" or not numpy.isfinite(voxels_hu).all():
         raise InputError(

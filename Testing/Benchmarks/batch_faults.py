@@ -29,7 +29,7 @@ from odd_series.building import ROOT, Series  # noqa: E402
 from SSLMARLib.ct.reading_writing import read_volume  # noqa: E402
 
 KILLS, SERIES = 10, 20
-FIRST_KILL_S, LAST_KILL_S = 6.0, 20.0  # a start takes some seconds
+LAST_KILL_S = 0.15  # after the first series that a run ended
 
 
 def stored_scan(slices: int, pixels: int) -> numpy.ndarray:
@@ -92,8 +92,11 @@ def kills(folder: Path) -> tuple[bool, str]:
     write_series(source, SERIES)
     words, killed = command("batch", source, output, "--no-figures", "--workers", 2), 0
     for _ in range(KILLS):
+        before = len(list(output.glob("*/report.json")))
         running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(moments.uniform(FIRST_KILL_S, LAST_KILL_S))
+        while running.poll() is None and len(list(output.glob("*/report.json"))) == before:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, LAST_KILL_S))
         killed += running.poll() is None
         os.killpg(running.pid, signal.SIGKILL) if running.poll() is None else None
         running.wait()
@@ -154,13 +157,17 @@ def memory(folder: Path) -> tuple[bool, str]:
 
 
 def study(folder: Path) -> tuple[bool, str]:
-    write_dicom(folder / "scans" / "study", 1, slices=1000, pixels=512)
-    for index, path in enumerate(read_volume(folder / "scans" / "study").dicom_files):
-        if index % 100:  # metal in ten slices is enough
-            content = bytearray(path_bytes := Path(path).read_bytes())
-            content[-512 * 512 * 2 :] = stored_scan(1, 512).tobytes()
-            Path(path).write_bytes(content if len(content) == len(path_bytes) else path_bytes)
-    one = peak_gb(command("correct", folder / "scans" / "study", folder / "corrected"))
+    series, place = Series(count=1, rows=512, columns=512), folder / "scans" / "study"
+    place.mkdir(parents=True)
+    series.set_all(PixelSpacing=[0.8, 0.8])
+    scans = stored_scan(3, 512)
+    for index in range(1000):
+        (image,) = series.images
+        image.SOPInstanceUID, image.InstanceNumber, image.ImagePositionPatient = f"{ROOT}.3.{index + 1}", index + 1, [0, 0, index]
+        series.stored = scans[1:2] if index % 100 == 0 else scans[:1]
+        series.write(place)
+        next(item for item in place.iterdir() if not item.name.startswith("slice")).rename(place / f"slice_{index}")
+    one = peak_gb(command("correct", place, folder / "corrected"))
     many = peak_gb(command("batch", folder / "scans", folder / "results", "--no-figures"))
     slices = len(list((folder / "corrected").iterdir()))
     return max(one, many) < 4 and slices == 1000, f"1000 slices: peak {one:.2f} GB of correct, {many:.2f} GB of batch"
