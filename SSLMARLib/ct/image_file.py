@@ -1,4 +1,4 @@
-"""One NRRD, NIfTI or MetaImage file through SimpleITK: an image to a CTVolume and back, with the geometry untouched."""
+"""One NRRD or MetaImage file through SimpleITK, or NIfTI file through `nifti`: to a CTVolume and back, with the geometry untouched."""
 
 import contextlib
 import os

@@ -82,7 +82,7 @@ class Forms:
         return float(numpy.linalg.norm(difference[:, :3] @ corners + difference[:, 3:], axis=0).max())
 
     def metadata(self) -> dict[str, str]:
-        """What `kept_forms` reads; nothing where neither places the voxels."""
+        """What `forms_for` takes up again; nothing where neither places the voxels."""
         if max(self.qform_code, self.sform_code) <= 0:
             return {}
         numbers = {"qform": self.qform, "sform": self.sform.ravel()}
