@@ -21,11 +21,13 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see what is imp
     from .ct.segmentation import segment_metal
     from .ct.volume import CTVolume
     from .methods import available_methods, get_method
+    from .raw_data import correct_sinogram
     from .simulation.volume import simulate_metal
     from .tomography import FanBeamGeometry, FanBeamProjector
 
 _LAZY_NAMES = {
     "reduce_metal_artifacts": "correction",
+    "correct_sinogram": "raw_data",
     "CorrectionResult": "correction",
     "CorrectionReport": "correction",
     "available_methods": "methods",
@@ -51,6 +53,7 @@ __all__ = [
     "MissingPackageError",
     "NoMetalError",
     "reduce_metal_artifacts",
+    "correct_sinogram",
     "CorrectionResult",
     "CorrectionReport",
     "available_methods",

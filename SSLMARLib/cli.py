@@ -14,7 +14,7 @@ from ._version import __version__
 from .commands.interruption import STATUS_CANCELLED, Interruption
 from .errors import Cancelled, MARError, plain_text
 
-VERBS = ("demo", "segment", "correct", "batch", "simulate", "train", "evaluate", "bench", "info")
+VERBS = ("demo", "segment", "correct", "correct-sinogram", "batch", "simulate", "train", "evaluate", "bench", "info")
 DONE, BAD_INPUT = 0, 2
 REQUIRED_PACKAGES = {"torch", "odl", "safetensors", "SimpleITK", "scipy", "numpy", "tqdm", "filelock", "pydicom"}
 
@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sslmar {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
-        command = import_module(f".commands.{verb}", __package__)
+        command = import_module(f".commands.{verb.replace('-', '_')}", __package__)
         verb_parser = verbs.add_parser(verb, help=command.HELP, description=command.HELP)
         command.add_arguments(verb_parser)
         verb_parser.add_argument("--quiet", action="store_true", help="no progress and no remarks, only errors")

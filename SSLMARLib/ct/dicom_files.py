@@ -23,6 +23,7 @@ DIRECTORY_NAME = "DICOMDIR"
 DIRECTORY_CLASS = pydicom.uid.MediaStorageDirectoryStorage
 FREE_BYTES_LEFT = 1 << 28  # what unpacking an archive leaves free on the disk
 NAMES_LISTED = 5
+UNPACKED_PREFIX = "sslmar-zip-"
 _unpacked: dict[tuple, Path] = {}
 
 
@@ -86,23 +87,46 @@ def _unpack(archive: Path) -> Path:
     key = (os.path.realpath(archive), facts.st_mtime_ns, facts.st_size)
     if key in _unpacked:
         return _unpacked[key]
-    folder = Path(tempfile.mkdtemp(prefix="sslmar-zip-"))
+    _remove_of_dead_processes()
+    folder = Path(tempfile.mkdtemp(prefix=f"{UNPACKED_PREFIX}{os.getpid()}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _unpacked[key] = folder
     try:
         with zipfile.ZipFile(archive) as opened:
             for member in opened.infolist():
                 if not member.is_dir():
                     _unpack_member(archive, opened, member, folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        raise InputError(f"The archive {archive} is damaged ({short_text(error)}): make or load it again.") from None
-    except (RuntimeError, NotImplementedError):  # what zipfile raises for a password and for methods that it does not know
-        raise InputError(f"The archive {archive} is encrypted or of a kind that is not read: unpack it and give the folder.") from None
-    except OSError as error:
-        raise InputError(
-            f"The archive {archive} could not be unpacked ({error.strerror or error}): unpack it and give the folder."
-        ) from None
-    _unpacked[key] = folder
+    except BaseException as error:
+        shutil.rmtree(_unpacked.pop(key), ignore_errors=True)
+        raise _unpacking_failed(archive, error) from None
     return folder
+
+
+def _unpacking_failed(archive: Path, error: BaseException) -> BaseException:
+    """The sentence for what was raised; what has one, or is none of the archive's, as it is."""
+    if isinstance(error, InputError) or not isinstance(error, Exception):
+        return error
+    if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError | ValueError):
+        return InputError(f"The archive {archive} is damaged ({short_text(error)}): make or load it again.")
+    if isinstance(error, OSError):
+        return InputError(f"The archive {archive} could not be unpacked ({error.strerror or error}): unpack it and give the folder.")
+    if isinstance(error, RuntimeError):  # NotImplementedError too: what zipfile raises for a password and for methods that it does not know
+        return InputError(f"The archive {archive} is encrypted or of a kind that is not read: unpack it and give the folder.")
+    return error
+
+
+def _remove_of_dead_processes() -> None:
+    """What a killed process left unpacked: it is a patient's."""
+    if os.name != "posix":  # elsewhere signal 0 is no question but a signal
+        return
+    for folder in Path(tempfile.gettempdir()).glob(f"{UNPACKED_PREFIX}*-*"):
+        number = folder.name.removeprefix(UNPACKED_PREFIX).split("-")[0]
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (ValueError, OSError):  # of another kind, or another user's
+            continue
 
 
 def remove_unpacked() -> None:

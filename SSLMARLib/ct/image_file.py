@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from . import nifti
 from .file_checks import damaged, refuse_unsuitable
 from .nifti_header import METADATA_KEYS
 from .rescaling import rescaled
+from .text_header import holds_what_it_claims, text_header
 from .volume import CTVolume
 
 FORMATS = {
@@ -32,8 +32,6 @@ COMPRESSED_SUFFIXES = (".nrrd", ".mha")
 
 META_IMAGE_SCALE = {"elementtointensityfunctionslope": 1.0, "elementtointensityfunctionoffset": 0.0}
 NRRD_ENCODINGS = ("raw", "gz", "gzip", "hex", "txt", "text", "ascii")
-MOST_DIMENSIONS = 16
-LONGEST_HEADER_BYTES = 1 << 16
 
 
 def known_suffix(path: Path) -> str | None:
@@ -92,10 +90,9 @@ def _read_image(path: Path, with_layers: bool) -> tuple[CTVolume, numpy.ndarray]
     if format_name == "NIfTI":
         volume = nifti.read(path)
         return volume, volume.voxels_hu[..., numpy.newaxis]
-    header = _text_header(path)
+    header = text_header(path)
     _refuse_unsupported(path, header)
-    dimensions = header.get("ndims", header.get("dimension", "3"))
-    if not dimensions.isdigit() or not 1 <= int(dimensions) <= MOST_DIMENSIONS:  # MetaIO would count up to it
+    if not holds_what_it_claims(path, header):
         raise damaged(path, format_name)
     with quiet_simple_itk():
         try:
@@ -135,15 +132,6 @@ def _is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _text_header(path: Path) -> dict[str, str]:
-    """The entries of a NRRD or MetaImage header, the names in lower case without spaces."""
-    with open(path, "rb") as file:
-        content = file.read(LONGEST_HEADER_BYTES)
-    header = re.split(rb"\r?\n\r?\n|(?<=\nElementDataFile = LOCAL)\n", content)[0].decode("latin-1")
-    found = re.findall(r"^([A-Za-z ]+?) *(?:=|:=?) *(.*?) *\r?$", header, re.MULTILINE)
-    return {name.replace(" ", "").lower(): value for name, value in found}
 
 
 def _number(header: dict[str, str], name: str, default: float) -> float:

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 COMPRESSION_LEVEL = 1  # CT noise hardly compresses: level 6 takes five times as long for 5 % less
 CHUNK_BYTES = 1 << 24
+LARGEST_OFFSET = 1 << 40
 LONGEST_AXIS = 32767  # of NIfTI-1
 DATA_TYPES = {**{2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8"}, **{256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}}
 COMPLEX_TYPES = (32, 1792, 2048)
@@ -94,8 +95,10 @@ def _lengths(fields, path: Path) -> tuple[int, ...]:
 def _read_voxels(file, fields, lengths, byte_order: str) -> numpy.ndarray:
     shape = (*lengths, 1, 1)[:3][::-1]
     data_type = numpy.dtype(byte_order + DATA_TYPES[int(fields["datatype"])])
-    needed, content = math.prod(shape) * data_type.itemsize, bytearray()
-    file.seek(max(int(fields["vox_offset"]), fields.dtype.itemsize))
+    needed, content, offset = math.prod(shape) * data_type.itemsize, bytearray(), float(fields["vox_offset"])
+    if not 0 <= offset < LARGEST_OFFSET:
+        raise EOFError
+    file.seek(max(int(offset), fields.dtype.itemsize))
     while len(content) < needed:  # in parts: what a header claims is not believed before it is there
         part = file.read(min(needed - len(content), CHUNK_BYTES))
         if not part:

@@ -174,7 +174,7 @@ def read_benchmark_masks(path) -> numpy.ndarray:
     Image = import_optional("PIL.Image")
     try:
         with numpy.load(path, allow_pickle=False) as archive:
-            stored = next((archive[name] for name in archive.files if archive[name].ndim == 3), None)
+            stored = next((one for name in archive.files if (one := numpy.asarray(archive[name])).ndim == 3), None)
     except DAMAGED as error:
         raise InputError(f"The metal masks {path} could not be read ({short_text(error)}): give an .npz file.") from error
     if stored is None:

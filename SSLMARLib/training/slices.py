@@ -156,7 +156,8 @@ def _read(source: Path):
         return volume.voxels_hu, volume.spacing_mm[1:], numpy.full(volume.shape[0], name, dtype=object).astype(str)
     try:
         with numpy.load(source, allow_pickle=False) as archive:
-            voxels_hu, names = archive["hu"], archive["patient"].astype(str)
+            voxels_hu, names = (numpy.asarray(archive[name]) for name in ("hu", "patient"))  # damage makes bytes of them
+            names = names.astype(str)
     except (*DAMAGED, TypeError) as error:
         raise InputError(
             f"{source} has no `hu` and `patient` that can be read ({short_text(error)}): remove it from the training data."

@@ -13,6 +13,8 @@ import argparse
 import bz2
 import contextlib
 import gzip
+import hashlib
+import io
 import json
 import os
 import random
@@ -62,6 +64,7 @@ def seeds(folder: Path) -> dict[str, Path]:
     (place("bz2") / "scan.nii").write_bytes(bz2.compress(content))
     (place("gz_named_nii") / "scan.nii").write_bytes(gzip.compress(content))
     image = SimpleITK.GetImageFromArray((voxels > 0).astype(numpy.uint8))
+    image.SetSpacing((1.0, 1.0, 2.0))
     for key, value in {"Segment0_Name": "Metal", "Segment0_LabelValue": "1", "Segment0_Layer": "0"}.items():
         image.SetMetaData(key, value)
     SimpleITK.WriteImage(image, str(place("segmentation_nrrd") / "mask.seg.nrrd"))
@@ -143,8 +146,33 @@ def make_input(kind: str, seed: Path, folder: Path, random_numbers: random.Rando
     if kind == "dicomdir" and random_numbers.random() < 0.7:
         files = [folder / "DICOMDIR"]
     file = random_numbers.choice(files)
-    file.write_bytes(damage(file.read_bytes(), random_numbers))
+    content = file.read_bytes()
+    if kind in INSIDE and random_numbers.random() < 0.5:  # behind the checksums, which refuse most other damage
+        file.write_bytes(INSIDE[kind](content, lambda part: damage(part, random_numbers)))
+    else:
+        file.write_bytes(damage(content, random_numbers))
+    if kind == "weights":  # and so does the hash beside them
+        description = folder / "own.json"
+        before, after = (hashlib.sha256(one).hexdigest() for one in ((seed / file.name).read_bytes(), file.read_bytes()))
+        description.write_bytes(description.read_bytes().replace(before.encode(), after.encode()))
     return folder
+
+
+def _inside_zip(content: bytes, change) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = [(name, archive.read(name)) for name in archive.namelist()]
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, (name, part) in enumerate(parts):
+            archive.writestr(name, part if number else change(part))
+    return written.getvalue()
+
+
+INSIDE = {
+    **dict.fromkeys(("nii.gz", "gz_named_nii"), lambda content, change: gzip.compress(change(gzip.decompress(content)))),
+    "bz2": lambda content, change: bz2.compress(change(bz2.decompress(content))),
+    **dict.fromkeys(("zip", "packed", "metal_shapes"), _inside_zip),
+}
 
 
 def read_input(kind: str, folder: Path) -> None:
@@ -191,7 +219,8 @@ def worker() -> None:
     torch.set_num_threads(1)
     get_method("cnnmar").network("cpu")
     start = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_AS, (start + BYTES, start + BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (start + 8 * BYTES, start + 8 * BYTES))  # so that this computer survives it
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -206,14 +235,17 @@ def worker() -> None:
             answer = ["refused", text] if text and "\n" not in text and len(text) < 2000 else ["FAULT", f"no sentence: {text[:300]!r}"]
         except BaseException:
             answer = ["FAULT", traceback.format_exc()]
+        if 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) > BYTES:
+            answer = ["FAULT", f"more than 1 GB of memory ({answer})"]
         answers.write(json.dumps(answer) + "\n")
 
 
 class Reader:
     """The process that reads."""
 
-    def __init__(self, scan: Path):
-        self.environment = {**os.environ, "SSLMAR_FUZZ_SCAN": str(scan), "OMP_NUM_THREADS": "1"}
+    def __init__(self, scan: Path, scratch: Path):
+        scratch.mkdir()
+        self.environment = {**os.environ, "SSLMAR_FUZZ_SCAN": str(scan), "OMP_NUM_THREADS": "1", "TMPDIR": str(scratch)}
         self.process = None
 
     def _line(self, seconds: float) -> str:
@@ -232,7 +264,10 @@ class Reader:
         self.process.stdin.write(f"{kind} {folder}\n".encode())
         line = self._line(SECONDS)
         if line:
-            return json.loads(line)
+            answer = json.loads(line)
+            if answer[0] == "FAULT":
+                self.close()
+            return answer
         ended = self.process.poll()
         self.close()
         return ["FAULT", f"no answer within {SECONDS:g} s" if ended is None else f"the process ended with {ended}"]
@@ -249,7 +284,7 @@ def fuzz(inputs: int, seed: int, keep: Path | None = None) -> tuple[Counter, lis
     counts, faults = Counter(), []
     with tempfile.TemporaryDirectory() as scratch:
         found = seeds(Path(scratch) / "seeds")
-        reader, kinds = Reader(found["dicom"]), list(found)
+        reader, kinds = Reader(found["dicom"], Path(scratch) / "tmp"), list(found)
         try:
             for number in range(inputs):
                 kind = kinds[number % len(kinds)]
