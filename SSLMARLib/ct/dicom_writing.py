@@ -216,7 +216,8 @@ def _derive_frames(data: Dataset, header: DicomHeader, frames: list[DicomFrame],
     shared = (data.get("SharedFunctionalGroupsSequence") or [])[:1]
     value_2 = "PRIMARY" if any(enhanced in group for group in [*shared, *groups]) else "SECONDARY"
     for group, frame in zip(groups, frames, strict=True):
-        group.DerivationImageSequence = [item(**_derivation(Dataset(), header, [frame.index], kind))]
+        former = (group.get("DerivationImageSequence") or [Dataset()])[-1]
+        group.DerivationImageSequence = [item(**_derivation(former, header, [frame.index], kind))]
     for group in [*shared, *groups]:
         for one in (group.get(enhanced) or [])[:1]:
             one.FrameType = _image_type(one.get("FrameType"), value_2, kind)

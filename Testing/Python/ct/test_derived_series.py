@@ -202,6 +202,23 @@ def test_a_multi_frame_source_becomes_a_multi_frame_object(tmp_path, name):
         assert reference.ReferencedSOPInstanceUID == source.SOPInstanceUID and reference.ReferencedFrameNumber == index + 1
 
 
+def test_what_a_frame_was_derived_by_before_is_kept(tmp_path):
+    series = next(kind for kind in KINDS if kind.name == "enhanced").make()
+    for number, group in enumerate(series.images[0].PerFrameFunctionalGroupsSequence):
+        former, code = Dataset(), Dataset()
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "113072", "DCM", "Multiplanar reformatting"
+        former.DerivationDescription, former.DerivationCodeSequence = f"reformatted {number}", [code]
+        group.DerivationImageSequence = [former]
+    (tmp_path / "scan").mkdir()
+    series.write(tmp_path / "scan")
+    write_volume(read_volume(tmp_path / "scan"), tmp_path / "out", series_kind=KIND)
+    result = pydicom.dcmread(next((tmp_path / "out").iterdir()))
+    for number, group in enumerate(result.PerFrameFunctionalGroupsSequence):
+        (derivation,) = group.DerivationImageSequence
+        assert derivation.DerivationDescription.endswith(f"; reformatted {number}")
+        assert [one.CodeValue for one in derivation.DerivationCodeSequence] == ["113072", "MAR"]
+
+
 def test_a_long_description_and_a_simulated_mark(tmp_path):
     assert corrected_by("NMAR").describe("x" * 80) == "x" * 52 + " (MAR: NMAR)"
     assert len(corrected_by("y{}" * 40).describe("x" * 80)) <= 64

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # odd_series
 pytest.importorskip("pydicom")
 from odd_series import KINDS  # noqa: E402
+from odd_series.building import ROOT  # noqa: E402
 
 from SSLMARLib.ct.reading_writing import read_volume, write_mask, write_volume  # noqa: E402
 from SSLMARLib.ct.series_kind import corrected_by  # noqa: E402
@@ -75,6 +77,9 @@ def make_pair(tmp_path):
 def derived_pair(name: str, folder: Path) -> Pair:
     series = next(kind for kind in KINDS if kind.name == name).make()
     series.set_all(PatientBirthDate="19600101", PatientSex="F", ReferringPhysicianName="", Manufacturer="Maker", Laterality="")
+    own = f"{ROOT}.{zlib.crc32(name.encode())}"  # an archive keeps the first of two instances with one UID
+    for number, image in enumerate(series.images):
+        image.SOPInstanceUID, image.SeriesInstanceUID = f"{own}.{number + 1}", own
     (folder / "source").mkdir()
     series.write(folder / "source")
     volume = read_volume(folder / "source")

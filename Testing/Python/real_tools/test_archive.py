@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,8 @@ def test_what_is_stored_comes_back_bit_equal(tool, archive, pair, tmp_path):
     """Every element, private ones, sequences and the stored pixels among them, and the syntax; not the file's own meta information,
     which names who stored it."""
     port, address = archive
-    files = [*pair.derived, pair.segmentation]
+    is_plain = pydicom.dcmread(pair.source[0]).file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRLittleEndian
+    files = [*(pair.source if is_plain else []), *pair.derived, pair.segmentation]  # of others the sending program changes the syntax
     tool("storescu", "--required", "-aec", "ARCHIVE", "127.0.0.1", port, *files)
     for file in files:
         sent = pydicom.dcmread(file)
@@ -91,5 +93,7 @@ def test_the_archive_files_it_in_the_study_of_its_source(tool, archive, make_pai
     uid = str(pydicom.dcmread(pair.source[0]).StudyInstanceUID)
     (study,) = json.loads(ask(f"{address}/tools/find", json.dumps({"Level": "Study", "Query": {"StudyInstanceUID": uid}}).encode()))
     series = [json.loads(ask(f"{address}/series/{one}")) for one in json.loads(ask(f"{address}/studies/{study}"))["Series"]]
-    named = {one["MainDicomTags"].get("SeriesDescription"): len(one["Instances"]) for one in series}
+    named = Counter()  # the series of the other tests are in this study, too
+    for one in series:
+        named[one["MainDicomTags"].get("SeriesDescription")] += len(one["Instances"])
     assert named["Odd"] >= 6 and named["Odd (MAR: SSLMAR)"] >= 6 and named["Odd (Metal)"] >= 1
