@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def tool():
         return done
 
     def find(program: str) -> str:
-        path = shutil.which(program)
+        path = None if os.environ.get("SSLMAR_WITHOUT_TOOLS") else shutil.which(program)
         if path is None:
             pytest.skip(f"{program} is not installed, so this test did NOT run: apt-get install {PACKAGES[program]}")
         return path
