@@ -132,10 +132,7 @@ def _rebinning(geometry, shape, projector, image_side_cm: float | None):
     own_side_cm = projector.geometry.image_shape[0] * projector.geometry.pixel_size_cm
     if isinstance(geometry, FanBeamGeometry):
         if geometry == projector.geometry and image_side_cm is None:
-            if tuple(shape) != geometry.sinogram_shape:
-                raise InputError(
-                    f"The sinogram is {tuple(shape)} and its geometry {geometry.sinogram_shape} (views, bins): they must agree."
-                )
+            _refuse_other_shape(shape, geometry.sinogram_shape)
             return None, own_side_cm
         geometry = geometry.odl_geometry()
     rays = Rays(geometry)

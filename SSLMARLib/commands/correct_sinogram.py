@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     search = metal_search(arguments)
     if isinstance(search, str):
         raise InputError("--metal learned outlines metal in a scanner's slices, not in sinograms: leave it out, or give --mask.")
-    get_method(arguments.method)
+    title = get_method(arguments.method).title
     arrays = _read(arguments.input)
     sinogram, geometry = _sinogram_and_geometry(arguments.input, arrays)
     with progress_bar(arguments) as progress:
@@ -61,10 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     content = {name: getattr(result, name) for name in names}
     write_complete(arguments.output, lambda path: numpy.savez_compressed(path, **content), arguments.overwrite)
     share = 100 * result.metal_trace.mean()
-    say(
-        arguments,
-        f"{get_method(arguments.method).title} corrected {len(result.sinogram)} sinograms ({share:.1f} % of the rays): {arguments.output}",
-    )
+    say(arguments, f"{title} corrected {len(result.sinogram)} sinograms ({share:.1f} % of the rays): {arguments.output}")
     return 0
 
 

@@ -72,8 +72,10 @@ def read_segmentation(path: Path, like: CTVolume, wanted: str | Sequence[str] | 
             return pixels[index] == label.value
         return (pixels[index] != 0) & (segments[index] == label.value)
 
-    with_voxels = [label for label in labels if any(frame_mask(index, label).any() for index in range(len(pixels)))]
-    chosen = chosen_labels(path, labels, with_voxels, wanted)
+    def has_voxels(label: Label) -> bool:
+        return any(frame_mask(index, label).any() for index in range(len(pixels)))
+
+    chosen = chosen_labels(path, labels, has_voxels, wanted)
     places = _Places(path, header, data, like)
     masks, outside = {}, 0
     for index in range(len(pixels)):

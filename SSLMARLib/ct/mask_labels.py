@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -62,25 +62,29 @@ def mask_of_label(path: str | os.PathLike, content: LabeledVoxels, like: CTVolum
     without a choice, and voxels that are not those of `like`.
     """
     voxels = _finite(path, content.voxels)
-    labels = [label for label in content.labels or _labels_of_values(path, voxels)]
+    labels = content.labels or _labels_of_values(path, voxels)
     if any(label.layer >= voxels.shape[3] for label in labels):
         raise InputError(f"The mask {path} names layers that it does not hold: save it again in the program that made it.")
-    with_voxels = [label for label in labels if (voxels[..., label.layer] == label.value).any()]
+
+    def voxels_of(label: Label) -> numpy.ndarray:
+        return voxels[..., label.layer] == label.value
+
     mask = numpy.zeros(voxels.shape[:3], bool)
-    for label in chosen_labels(path, labels, with_voxels, wanted):
-        mask |= voxels[..., label.layer] == label.value
+    for label in chosen_labels(path, labels, lambda label: voxels_of(label).any(), wanted):
+        mask |= voxels_of(label)
     return on_grid(path, mask, content.grid, like, content.may_be_cropped)
 
 
-def chosen_labels(path, labels: Sequence[Label], with_voxels: Sequence[Label], wanted: str | Sequence[str] | None) -> list[Label]:
+def chosen_labels(path, labels: Sequence[Label], has_voxels: Callable[[Label], bool], wanted: str | Sequence[str] | None) -> list[Label]:
     """The labels of names or values; without any that are wanted, the one that has voxels. Raises InputError."""
     if wanted is not None:
         return [_find(path, labels, one) for one in ([wanted] if isinstance(wanted, (str, int, float)) else wanted)]
+    with_voxels = [label for label in labels if has_voxels(label)]
     if len(with_voxels) > 1:
         raise InputError(
             f"The mask {path} holds {len(with_voxels)} labels ({_listed(with_voxels)}); choose with --mask-label NAME or VALUE (label=)."
         )
-    return list(with_voxels)
+    return with_voxels
 
 
 def _finite(path, voxels: numpy.ndarray) -> numpy.ndarray:
