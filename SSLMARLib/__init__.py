@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see what is imp
     from .ct.reading_writing import read_mask, read_volume, write_mask, write_volume
     from .ct.segmentation import segment_metal
     from .ct.volume import CTVolume
+    from .learned_metal import find_metal
     from .methods import available_methods, get_method
     from .raw_data import correct_sinogram
     from .simulation.volume import simulate_metal
@@ -39,6 +40,7 @@ _LAZY_NAMES = {
     "FanBeamGeometry": "tomography",
     "FanBeamProjector": "tomography",
     "segment_metal": "ct.segmentation",
+    "find_metal": "learned_metal",
     "CTVolume": "ct.volume",
     "read_volume": "ct.reading_writing",
     "write_mask": "ct.reading_writing",
@@ -65,6 +67,7 @@ __all__ = [
     "FanBeamGeometry",
     "FanBeamProjector",
     "segment_metal",
+    "find_metal",
     "CTVolume",
     "read_volume",
     "write_mask",

@@ -22,7 +22,7 @@ from .ct.checks import check_mask, check_metal_share, check_spacing, check_volum
 from .ct.metal_search import MetalSearch
 from .ct.padding import padding_mask
 from .ct.scale import LOWEST_12_BIT_HU
-from .ct.segmentation import segment_metal
+from .ct.segmentation import with_bright_rim
 from .device import choose_device_with_reason, free_unused_memory, is_out_of_memory, to_array, to_tensor
 from .errors import Cancelled, InputError
 from .learned_metal import LEARNED, find_metal
@@ -90,8 +90,8 @@ def reduce_metal_artifacts(
 
     volume_hu: (slices, rows, columns) in Hounsfield units, integer or float; slices are the axial planes as stored.
     spacing_mm: voxel size in the same axis order, (slices, rows, columns).
-    metal: a mask (slices, rows, columns), non-zero = metal; or a `MetalSearch` that says how it is found, None for the usual one; or
-        "learned" for what `learned_metal.find_metal` outlines.
+    metal: a mask (slices, rows, columns), non-zero = metal; or a `MetalSearch` that says how it is found; None and "learned" for the usual
+        one. In the sinograms of coarse scans what is bright beside it counts too (`ct.segmentation.with_bright_rim`).
     method: one of `available_methods()`, a .safetensors file that `sslmar train` wrote, or a `methods.base.Method`.
     device: "auto", "cpu" or "cuda".
     progress: called as progress(fraction from 0 to 1, message).
@@ -135,16 +135,14 @@ def reduce_metal_artifacts(
 
 def _find_metal(volume_hu, spacing_mm, metal, device, progress, is_cancelled) -> tuple[numpy.ndarray, dict]:
     """(mask, what the report says of how it was found, nothing where it was given)"""
-    search = MetalSearch() if metal is None else metal
-    progress(0.0, "Finding metal" if isinstance(search, MetalSearch | str) else "Checking the metal mask")
+    if isinstance(metal, str) and metal != LEARNED:
+        raise InputError(f"metal is {metal!r}: give a mask, a MetalSearch, or {LEARNED!r}.")
+    search = MetalSearch() if metal is None or isinstance(metal, str) else metal
+    progress(0.0, "Finding metal" if isinstance(search, MetalSearch) else "Checking the metal mask")
     if isinstance(search, MetalSearch):
-        metal_mask, found_by = segment_metal(volume_hu, spacing_mm, search), search.to_dict()
-    elif isinstance(search, str):
-        if search != LEARNED:
-            raise InputError(f"metal is {search!r}: give a mask, a MetalSearch, or {LEARNED!r}.")
-        metal_mask, found_by = find_metal(volume_hu, spacing_mm, device, is_cancelled), {"metal": LEARNED}
+        metal_mask, found_by = find_metal(volume_hu, spacing_mm, search, device, is_cancelled), search.to_dict()
     else:
-        metal_mask, found_by = check_mask(metal, volume_hu.shape), {}
+        metal_mask, found_by = check_mask(search, volume_hu.shape), {}
     check_metal_share(metal_mask)
     return metal_mask, found_by
 
@@ -168,6 +166,7 @@ class _VolumeRun:
     def __init__(self, volume_hu, spacing_mm, metal_mask, method, device, batch_size, projector, choices):
         self.volume_hu, self.spacing_mm, self.metal_mask, self.method = volume_hu, spacing_mm, metal_mask, method
         self.projector, self.choices = projector, choices
+        self.shadow_mask = with_bright_rim(metal_mask, volume_hu, spacing_mm)
         self.slices_per_batch = {**SLICES_PER_BATCH, **method.slices_per_batch}
         self.metal_slices = numpy.flatnonzero(metal_mask.any(axis=(1, 2)))
         self.corrected, self.warnings = volume_hu.copy(), []
@@ -223,8 +222,9 @@ class _VolumeRun:
         )
 
     def _slice_run(self, check_cancelled) -> _SliceRun:
-        fixed = self.volume_hu, self.metal_mask, self.spacing_mm, self.method, self.projector, self.choices, check_cancelled
-        return _SliceRun(*fixed, device=self.device, trust_percent=self.trust_percent)
+        masks = self.metal_mask, self.shadow_mask
+        fixed = self.spacing_mm, self.method, self.projector, self.choices, check_cancelled
+        return _SliceRun(self.volume_hu, *masks, *fixed, device=self.device, trust_percent=self.trust_percent)
 
     def _refuse_if_hopeless(self, error: BaseException, slices: int) -> None:
         if not is_out_of_memory(error):
@@ -252,12 +252,14 @@ class _VolumeRun:
 class _SliceRun:
     """Corrects some slices of one volume: everything that stays the same from batch to batch."""
 
-    def __init__(self, volume_hu, metal_mask, spacing_mm, method, projector, choices, check_cancelled, *, device, trust_percent=None):
+    def __init__(
+        self, volume_hu, metal_mask, shadow_mask, spacing_mm, method, projector, choices, check_cancelled, *, device, trust_percent=None
+    ):
         import_optional("torch")
         from .ct.resampling import SliceGrid
         from .tomography.projector import get_projector
 
-        self.volume_hu, self.metal_mask, self.method, self.device = volume_hu, metal_mask, method, device
+        self.volume_hu, self.metal_mask, self.shadow_mask, self.method, self.device = volume_hu, metal_mask, shadow_mask, method, device
         self.choices, self.check_cancelled, self.trust_percent = choices, check_cancelled, trust_percent
         self.projector = projector or get_projector(device).prepare()
         self.grid = SliceGrid(volume_hu.shape[1:], spacing_mm[1:], self.projector.geometry.image_shape[0])
@@ -273,14 +275,11 @@ class _SliceRun:
         from .methods.filters import metal_edge_weight, without_small_changes
 
         original = self.volume_hu[indices]
-        mask = self.metal_mask[indices]
+        mask, shadow = self.metal_mask[indices], to_tensor(self.shadow_mask[indices], self.device)
         with torch.inference_mode():
             slices = hu_to_attenuation(to_tensor(original, self.device, torch.float32))
             scan = MetalAffectedScan.from_images(
-                self.grid.to_grid(slices),
-                self.grid.mask_to_grid(to_tensor(mask, self.device)),
-                self.projector,
-                self.choices.trace_dilation_bins,
+                self.grid.to_grid(slices), self.grid.mask_to_grid(shadow), self.projector, self.choices.trace_dilation_bins
             )
             self.check_cancelled()
             reconstruction = self.method.image(scan)
@@ -292,7 +291,7 @@ class _SliceRun:
             result = slices + difference
             result += edge * (self.grid.from_grid(reconstruction) - result)
             self.check_cancelled()
-            result = self.method.finish(slices, result, to_tensor(mask, self.device), scan, self.grid)
+            result = self.method.finish(slices, result, shadow, scan, self.grid)
             change = result - slices
             trust = None if self.trust_percent is None else self._trust_of(scan, change)
         keep = padding_mask(original)

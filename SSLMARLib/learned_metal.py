@@ -1,54 +1,129 @@
-"""Metal found by a network that knows what artifacts look like: `metal="learned"`, `--metal learned`.
+"""Metal as a `MetalSearch` says: found by the threshold, and outlined by a network that knows what artifacts look like.
 
-A threshold takes bright streaks and the blur around metal for metal; the network was trained to outline what made them.
+A threshold takes bright streaks and the blur around metal for metal; the network was trained to outline what made them. What the
+threshold finds and the network does not see at all is no metal but enamel, dense bone or contrast medium. Where it sees hardly anything
+of a part, the threshold's outline stays, so that nothing that a scan shows is lost.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy
+from scipy import ndimage
 
+from .ct.checks import looks_like_hu
 from .ct.metal_search import MetalSearch
+from .ct.segmentation import NEIGHBORS_26, dilated_metal, segment_metal
 from .device import to_array, to_tensor
 from .errors import Cancelled, NoMetalError
+from .optional_imports import import_optional
 
 LEARNED = "learned"
 WEIGHTS = "metalnet"
-SHIPPED_SHA256 = "2775bc1f724cd3e57a4121f9c9589f2df18ae2bf864955a523f3e8adb5a4324d"
+SHIPPED_SHA256 = "b886f72b7f30054e21cbe89fe166fdc216eb461b0d56b77ec8d7fb078d7ad678"
+SURROUNDINGS_PIXELS, SMALLEST_VIEW_PIXELS = 96, 224  # around the threshold's metal: what the network sees of a slice
+METAL_FROM = 0.4  # of what the network takes for the probability of metal
+LEAST_SEEN = 0.25  # of a part in one slice; of less the threshold's outline is taken
+SHARP_BELOW_HU = 900.0  # the brightest neighbor of a part in its slice; a scan's blur makes some brighter
+NEIGHBORS_IN_SLICE = numpy.stack([numpy.zeros((3, 3)), numpy.ones((3, 3)), numpy.zeros((3, 3))]).astype(bool)
 
 
 def find_metal(
-    volume_hu: numpy.ndarray, spacing_mm: tuple[float, float, float], device: str = "cpu", is_cancelled: Callable[[], bool] | None = None
+    volume_hu: numpy.ndarray,
+    spacing_mm: tuple[float, float, float],
+    search: MetalSearch | None = None,
+    device: str = "cpu",
+    is_cancelled: Callable[[], bool] | None = None,
 ) -> numpy.ndarray:
-    """The metal mask of a scan, bool (slices, rows, columns), as MetalNet outlines it.
+    """The metal mask of a scan, bool (slices, rows, columns).
 
-    volume_hu: (slices, rows, columns), HU; slices are the axial planes. spacing_mm: the same order. Slices that nowhere reach the
-    peak of `MetalSearch` are not looked at; components (26 neighbors) that nowhere reach it, as enamel does not, single voxels, and those
-    of less than its smallest component are dropped. Raises NoMetalError where nothing is left; Cancelled.
+    volume_hu: (slices, rows, columns), HU; slices are the axial planes. spacing_mm: the same order. search: None for the defaults. This is
+    `segment_metal` without its `learned_outline`, where the values are no Hounsfield units, and for parts (connected in their slice) with
+    edges as sharp as no scanner shows them: the network knows scans alone.
+
+    Raises as `segment_metal` does, NoMetalError also where the network sees metal in nothing that the threshold finds; Cancelled.
     """
-    import torch
-    from scipy import ndimage
+    search = MetalSearch() if search is None else search
+    if not (search.learned_outline and looks_like_hu(volume_hu)):
+        return segment_metal(volume_hu, spacing_mm, search)
+    import_optional("torch")
+    mask = segment_metal(volume_hu, spacing_mm, replace(search, dilation_mm=0.0))
+    box = _box_around(mask)
+    outlined = _outlined(mask[box], volume_hu[box], spacing_mm, search, device, is_cancelled)
+    mask[:] = False
+    mask[box] = outlined
+    return dilated_metal(mask, volume_hu, spacing_mm, search.dilation_mm)
 
-    search, network = MetalSearch(), _network(device)
-    mask = numpy.zeros(volume_hu.shape, dtype=bool)
+
+def _outlined(by_threshold, volume_hu, spacing_mm, search, device, is_cancelled) -> numpy.ndarray:
+    """The threshold's mask as the network outlines it, both (slices, rows, columns)."""
+    seen = _seen_by_network(by_threshold, volume_hu, device, is_cancelled)
+    seen = _components_of_metal(seen, by_threshold, volume_hu, spacing_mm, search)
+    is_sharp = _sharp_parts(by_threshold, volume_hu)
+    parts, count = ndimage.label(by_threshold, structure=NEIGHBORS_26)
+    has_metal = _of_parts(ndimage.maximum, seen | is_sharp, parts, count)
+    by_threshold = (has_metal > 0)[parts]
+    if not by_threshold.any():
+        raise NoMetalError(
+            f"No metal found: the network sees none in the {int((parts > 0).sum())} voxels that reach {search.threshold_hu:g} HU, so they "
+            "count as dense bone, enamel or contrast medium; if they are metal all the same, let the threshold alone decide or give a mask."
+        )
+    parts, count = ndimage.label(by_threshold, structure=NEIGHBORS_IN_SLICE)
+    is_hardly_seen = _of_parts(ndimage.mean, seen, parts, count) < LEAST_SEEN
+    is_hardly_seen[0] = False
+    return seen & ~is_sharp | is_hardly_seen[parts] | is_sharp & by_threshold
+
+
+def _box_around(mask) -> tuple[slice, slice, slice]:
+    """The slices with metal; along rows and columns metal, its surroundings, and no less than the network was trained with."""
+    box = []
+    for axis, size in enumerate(mask.shape):
+        first, last = numpy.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))[[0, -1]]
+        more = max(SURROUNDINGS_PIXELS, (SMALLEST_VIEW_PIXELS - (last - first)) // 2) if axis else 0
+        box.append(slice(max(int(first - more), 0), min(int(last) + 1 + int(more), size)))
+    return tuple(box)
+
+
+def _seen_by_network(by_threshold, volume_hu, device, is_cancelled) -> numpy.ndarray:
+    """What the network takes for metal, bool (slices, rows, columns), in slices with the threshold's metal."""
+    import torch
+
+    seen, network = numpy.zeros(by_threshold.shape, dtype=bool), _network(device)
     with torch.inference_mode():
-        for index, one_slice in enumerate(volume_hu):
+        for index in numpy.flatnonzero(by_threshold.any(axis=(1, 2))):
             if is_cancelled is not None and is_cancelled():
                 raise Cancelled("Cancelled; nothing was changed.")
-            if one_slice.max() >= search.peak_hu:
-                mask[index] = to_array(network(to_tensor(one_slice[None], device, torch.float32))[0] > 0)
-    labels, count = ndimage.label(mask, structure=numpy.ones((3, 3, 3), dtype=bool))
-    if count:
-        numbers = numpy.arange(count + 1)
-        voxels = numpy.bincount(labels.ravel(), minlength=count + 1)
-        kept = numpy.asarray(ndimage.maximum(volume_hu, labels, numbers)) >= search.peak_hu
+            logits = network(to_tensor(volume_hu[index : index + 1], device, torch.float32))
+            seen[index] = to_array(logits[0] > math.log(METAL_FROM / (1 - METAL_FROM)))
+    return seen
+
+
+def _components_of_metal(seen, by_threshold, volume_hu, spacing_mm, search) -> numpy.ndarray:
+    """Those components (26 neighbors) that the threshold found a part of, that are no specks, and that reach the metal peak."""
+    labels, count = ndimage.label(seen, structure=NEIGHBORS_26)
+    voxels = numpy.bincount(labels.ravel(), minlength=count + 1)
+    kept = _of_parts(ndimage.maximum, by_threshold, labels, count) > 0
+    kept &= _of_parts(ndimage.maximum, volume_hu, labels, count) >= search.peak_hu
+    if search.smallest_component_mm3 > 0:
         kept &= (voxels > 1) & (voxels * math.prod(spacing_mm) >= search.smallest_component_mm3)
-        kept[0] = False
-        mask = kept[labels]
-    if not mask.any():
-        raise NoMetalError("No metal found: the network sees none in this scan; find it by threshold, or give a mask that marks it.")
-    return mask
+    kept[0] = False
+    return kept[labels]
+
+
+def _sharp_parts(by_threshold, volume_hu) -> numpy.ndarray:
+    """The parts of the threshold's mask whose neighbors in the slice are all dark, bool of the same shape."""
+    parts, count = ndimage.label(by_threshold, structure=NEIGHBORS_IN_SLICE)
+    around = numpy.where(parts > 0, 0, ndimage.grey_dilation(parts, footprint=NEIGHBORS_IN_SLICE))
+    is_sharp = _of_parts(ndimage.maximum, volume_hu, around, count) < SHARP_BELOW_HU
+    is_sharp[0] = False
+    return is_sharp[parts]
+
+
+def _of_parts(function, values, labels, count: int) -> numpy.ndarray:
+    """What a function of scipy.ndimage gives for the labels 1 to count, and 0 for label 0: (count + 1,)"""
+    return numpy.append(0, function(values, labels, numpy.arange(1, count + 1))) if count else numpy.zeros(1)
 
 
 @lru_cache(maxsize=2)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy
 
@@ -56,7 +56,8 @@ def correct_sinogram(
     geometry: an ODL `FanBeamGeometry` (flat or curved detector) or `Parallel2dGeometry` in cm, of a whole turn or a part of it that covers
         every line (half a turn and the fan's angle), or a `tomography.FanBeamGeometry`. The benchmark's own, which is the default of that
         class, is not interpolated at all.
-    metal_mask: (slices, n, n), or (n, n) for all, non-zero = metal, on a square image of any n; None finds it by `metal_search`.
+    metal_mask: (slices, n, n), or (n, n) for all, non-zero = metal, on a square image of any n; None finds it by the threshold of
+        `metal_search`, as the network outlines metal in a scanner's slices alone.
     image_side_cm: side of the image; None takes the circle that the detector sees from everywhere.
     water_per_cm: attenuation of water in 1/cm at the energy of the line integrals, which the Hounsfield scale of the image rests on.
 
@@ -71,6 +72,7 @@ def correct_sinogram(
     rebinning, side_cm = _rebinning(geometry, values.shape[1:], projector, image_side_cm)
     shape, pixel_mm = projector.geometry.image_shape, 10 * side_cm / projector.geometry.image_shape[0]
     given = _given_masks(metal_mask, len(values), shape)
+    search = replace(metal_search or MetalSearch(), learned_outline=False)
     results, to_water = [], WATER_ATTENUATION_PER_CM / water_per_cm
     for number, own in enumerate(values):
         if is_cancelled is not None and is_cancelled():
@@ -79,9 +81,9 @@ def correct_sinogram(
             progress(number / len(values), f"{corrector.title}: sinogram {number + 1} of {len(values)}")
         with torch.inference_mode():
             own = to_tensor(own[None], device, torch.float32)
-            results.append(_one(own, rebinning, projector, given[number], corrector, metal_search or MetalSearch(), pixel_mm, to_water))
+            results.append(_one(own, rebinning, projector, given[number], corrector, search, pixel_mm, to_water))
     parts = [numpy.concatenate(part) for part in zip(*results, strict=True)]
-    found_by = {} if metal_mask is not None else (metal_search or MetalSearch()).to_dict()
+    found_by = {} if metal_mask is not None else search.to_dict()
     return CorrectedSinogram(*parts, pixel_mm=pixel_mm, parameters={"method": corrector.name, **corrector.facts(), **found_by})
 
 

@@ -5,7 +5,7 @@ from slicer.i18n import tr as _
 
 from .nodes import shownSlice
 
-SEARCH_PARAMETERS = {  # the parameter node's name: that of SSLMARLib.MetalSearch
+SEARCH_PARAMETERS = {  # of the threshold's search; the parameter node's name: that of SSLMARLib.MetalSearch
     "thresholdHu": "threshold_hu",
     "smallestComponentMm3": "smallest_component_mm3",
     "peakHu": "peak_hu",
@@ -56,7 +56,7 @@ def whyNoMetalSearch(parameters):
 
 def searchValues(parameters):
     """Return how metal is found without a segmentation, as keywords of SSLMARLib.slicer_logic.metalSearch."""
-    return {name: getattr(parameters, name) for name in SEARCH_PARAMETERS}
+    return {name: getattr(parameters, name) for name in (*SEARCH_PARAMETERS, "learnedOutline")}
 
 
 def metalSegmentIDs(parameters):

@@ -1,4 +1,4 @@
-"""The section Metal, upper half: finding metal by a threshold."""
+"""The section Metal, upper half: finding metal by a threshold, and by a network that outlines it."""
 
 import slicer
 from slicer.i18n import tr as _
@@ -37,8 +37,8 @@ class MetalSection(Section):
         whyNot = whyNoMetalSearch(parameters)
         self.ui.segmentMetalButton.enabled = not whyNot
         self.ui.segmentMetalButton.toolTip = whyNot or _(
-            "Find the metal by the values above and put it into a segmentation as its segment 'Metal': into the chosen "
-            "segmentation, whose other segments stay, or into a new one. Edit it there as you like."
+            "Find the metal by the values above, outlined by the network if it is ticked, and put it into a segmentation as its segment "
+            "'Metal': into the chosen segmentation, whose other segments stay, or into a new one. Edit it there as you like."
         )
         if parameters is None:
             self.release()
@@ -71,6 +71,8 @@ class MetalSection(Section):
         try:
             if not self._mayReplace(parameters.metalSegmentation):
                 return
+            if parameters.learnedOutline:
+                self.panel.ensurePackages()
             self.panel.editorSection.saveUndoState()
             with slicer.util.WaitCursor():
                 segmentation = slicer_logic.segmentMetal(
@@ -93,7 +95,7 @@ class MetalSection(Section):
         if segmentation is None or not slicer_logic.metalWasEdited(segmentation):
             return True
         text = _(
-            "The segment 'Metal' of '{name}' was edited by hand. Replace it by what the threshold finds?\n\nTo keep it, press Cancel and "
+            "The segment 'Metal' of '{name}' was edited by hand. Replace it by what is found now?\n\nTo keep it, press Cancel and "
             "rename it, or choose no segmentation: then the metal goes into a new one."
         )
         title = _("Metal Artifact Reduction - Segment metal")
@@ -131,7 +133,8 @@ class MetalSection(Section):
 
 def _countKey(parameters):
     volume = parameters.inputVolume
-    return volume.GetID(), volume.GetImageData().GetMTime(), volume.GetTransformNodeID(), *searchValues(parameters).values()
+    values = [getattr(parameters, name) for name in SEARCH_PARAMETERS]
+    return volume.GetID(), volume.GetImageData().GetMTime(), volume.GetTransformNodeID(), *values
 
 
 def _countText(count):

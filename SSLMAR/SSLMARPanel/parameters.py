@@ -21,8 +21,9 @@ class SSLMARParameterNode:
     preset: name of the preset that the four values after it were set by, "" once one of them was changed.
     thresholdHu: metal threshold (HU). smallestComponentMm3: smaller connected parts (mm3) are no metal.
     peakHu: parts that nowhere reach it (HU) are no metal, 0 for any.
-    dilationMm: distance (mm) by which the metal found by the threshold grows.
-    showThresholdPreview: whether the slice views outline what Apply would take as metal.
+    dilationMm: distance (mm) by which the metal that was found grows.
+    learnedOutline: whether a network outlines what these four values find.
+    showThresholdPreview: whether the slice views outline what these four values find.
     metalSegmentation: the metal, or None to use the threshold. excludedSegmentIDs: its segments that are no metal.
     method: one of SSLMARLib.available_methods(); SSLMARLogic.getParameterNode sets the default. allMethods: whether those for
       research are listed, too. device: one of "auto", "cpu", "cuda".
@@ -40,6 +41,7 @@ class SSLMARParameterNode:
     smallestComponentMm3: Annotated[float, WithinRange(*SEARCH_LIMITS["smallestComponentMm3"])] = 1.0
     peakHu: Annotated[float, WithinRange(*SEARCH_LIMITS["peakHu"])] = 2750.0
     dilationMm: Annotated[float, WithinRange(*SEARCH_LIMITS["dilationMm"])] = 0.0
+    learnedOutline: bool = True
     showThresholdPreview: bool = True
     metalSegmentation: vtkMRMLSegmentationNode
     excludedSegmentIDs: list[str]

@@ -52,9 +52,9 @@ class SegmentationSection(Section):
         if parameters is None:
             text = ""
         elif segmentation is None:
-            text = _("Apply takes as metal what the threshold finds.")
+            text = _("Apply takes as metal what is found above.")
         else:
-            text = _("Apply takes the ticked segments as metal, not the threshold.")
+            text = _("Apply takes the ticked segments as metal, not what is found above.")
         self.ui.metalSourceLabel.text = text
         self.ui.metalSourceLabel.visible = segmentation is not None  # else the selector says it
 

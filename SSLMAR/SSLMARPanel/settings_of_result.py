@@ -49,6 +49,8 @@ def _setMetal(parameters, corrected, stored):
         value = stored(parameter[0].upper() + parameter[1:])
         if value is not None:
             setattr(parameters, parameter, min(max(float(value), least), most))
+    if stored("LearnedOutline") is not None:
+        parameters.learnedOutline = stored("LearnedOutline") == "True"
 
 
 def _materialOf(metalHu, corrected):

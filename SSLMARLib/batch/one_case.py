@@ -27,11 +27,11 @@ REPORT_NAME, FIGURE_NAME, VOLUME_NAME = "report.json", "figure.png", "corrected"
 class BatchSettings:
     """How every case is corrected: the arguments of `reduce_metal_artifacts` as plain values that travel between computers.
 
-    metal: the fields of a MetalSearch, or "learned". figures: whether a picture is drawn for each case.
+    metal: the fields of a MetalSearch. figures: whether a picture is drawn for each case.
     """
 
     method: str
-    metal: dict | str = field(default_factory=dict)
+    metal: dict = field(default_factory=dict)
     trace_dilation_bins: int | None = None
     restore_metal: bool = True
     device: str = "auto"
@@ -106,7 +106,7 @@ def _correct(case: BatchCase, settings: BatchSettings, output: Path, warnings: l
     result = reduce_metal_artifacts(
         volume.voxels_hu,
         volume.spacing_mm,
-        settings.metal if isinstance(settings.metal, str) else MetalSearch(**settings.metal),
+        MetalSearch(**settings.metal),
         method,
         settings.device,
         trace_dilation_bins=settings.trace_dilation_bins,

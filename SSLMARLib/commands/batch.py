@@ -38,7 +38,7 @@ def run(arguments) -> int:
         check_figures_possible()
     settings = BatchSettings(
         method=str(Path(arguments.method).absolute()) if is_weights(arguments.method) else arguments.method,
-        metal=search if isinstance(search, str) else search.to_dict(),
+        metal=search.to_dict(),
         trace_dilation_bins=arguments.trace_dilation_bins,
         restore_metal=not arguments.replace_metal,
         device=arguments.device,

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"The output {arguments.output} is no .npz file: name it so.")
     refuse_existing(arguments.output, arguments.overwrite, [one for one in (arguments.input, arguments.mask) if one is not None])
     search = metal_search(arguments)
-    if isinstance(search, str):
+    if arguments.metal == "learned":
         raise InputError("--metal learned outlines metal in a scanner's slices, not in sinograms: leave it out, or give --mask.")
     title = get_method(arguments.method).title
     arrays = _read(arguments.input)

@@ -3,7 +3,6 @@
 import argparse
 
 from ..ct.metal_search import MetalSearch
-from ..errors import InputError
 from .argument_types import number_from_zero, positive_number
 
 _ARGUMENTS = {  # field of MetalSearch: (type, unit, help)
@@ -14,7 +13,7 @@ _ARGUMENTS = {  # field of MetalSearch: (type, unit, help)
 }
 
 
-METAL_CHOICES = ("threshold", "learned")
+METAL_CHOICES = ("learned", "threshold")
 
 
 def _flag(name: str) -> str:
@@ -24,7 +23,7 @@ def _flag(name: str) -> str:
 def add_metal_arguments(parser: argparse.ArgumentParser) -> None:
     """--metal, and an option for each field of MetalSearch."""
     parser.add_argument(
-        "--metal", choices=METAL_CHOICES, help="how metal is found: by the threshold (default), or learned, as a network outlines it"
+        "--metal", choices=METAL_CHOICES, help="learned: a network outlines what the threshold finds (default); threshold: that alone"
     )
     default = MetalSearch().to_dict()
     for name, (kind, unit, text) in _ARGUMENTS.items():
@@ -36,16 +35,12 @@ def given_flags(arguments: argparse.Namespace) -> list[str]:
     return [_flag(name) for name in ("metal", *_ARGUMENTS) if getattr(arguments, name) is not None]
 
 
-def metal_search(arguments: argparse.Namespace) -> MetalSearch | str:
-    """What `reduce_metal_artifacts` takes for these arguments; InputError where values of the threshold's go with --metal learned."""
-    if arguments.metal == "learned":
-        unused = [flag for flag in given_flags(arguments) if flag != "--metal"]
-        if unused:
-            raise InputError(f"{', '.join(unused)}: these are of the threshold's search; leave them out with --metal learned.")
-        return "learned"
-    return MetalSearch(**{name: getattr(arguments, name) for name in _ARGUMENTS if getattr(arguments, name) is not None})
+def metal_search(arguments: argparse.Namespace) -> MetalSearch:
+    """The search that these arguments describe."""
+    values = {name: getattr(arguments, name) for name in _ARGUMENTS if getattr(arguments, name) is not None}
+    return MetalSearch(**values, learned_outline=arguments.metal != "threshold")
 
 
-def found_by(search: MetalSearch | str) -> str:
+def found_by(search: MetalSearch) -> str:
     """How metal was found, in a few words for the header of a DICOM segmentation."""
-    return search if isinstance(search, str) else f"threshold {search.threshold_hu:g} HU"
+    return f"threshold {search.threshold_hu:g} HU" + (", MetalNet" if search.learned_outline else "")

@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read, segment, write; one line says what was found."""
     from ..ct.reading_writing import read_volume, refuse_output, write_mask
-    from ..ct.segmentation import segment_metal, summarize_mask
+    from ..ct.segmentation import summarize_mask
+    from ..learned_metal import find_metal
 
     refuse_output(arguments.mask, arguments.input, arguments.overwrite, kind="mask")
     volume = read_volume(arguments.input, arguments.series)
@@ -35,14 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     if lowest >= 0:
         logger.warning("%s has values from %g to %g, but air is -1000 HU.", arguments.input, lowest, highest)
     search = metal_search(arguments)
-    if isinstance(search, str):
-        from ..learned_metal import find_metal
-        from ..optional_imports import import_optional
-
-        import_optional("torch")
-        mask = find_metal(volume.voxels_hu, volume.spacing_mm)
-    else:
-        mask = segment_metal(volume.voxels_hu, volume.spacing_mm, search)
+    mask = find_metal(volume.voxels_hu, volume.spacing_mm, search)
     write_mask(mask, volume, arguments.mask, arguments.overwrite, found_by=found_by(search), uid_seed=arguments.uid_seed)
     summary = summarize_mask(mask, volume.spacing_mm)
     say(

@@ -24,12 +24,15 @@ class MetalSearch:
     dilation_mm: the mask grows to every voxel whose center lies within this distance (Euclidean, in mm, so that it
         reaches fewer slices than columns where slices are thick; none at all if it is less than the slice distance).
         It does not grow into padding below -1024 HU.
+    learned_outline: whether a network outlines what the threshold finds, see `learned_metal.find_metal`; `ct.segmentation.segment_metal`,
+        the threshold's search alone, does not look at it.
     """
 
     threshold_hu: float = 2000.0
     smallest_component_mm3: float = 1.0
     peak_hu: float = 2750.0
     dilation_mm: float = 0.0
+    learned_outline: bool = True
 
     def __post_init__(self):
         for name, title, unit, advice in (
@@ -43,6 +46,8 @@ class MetalSearch:
             if not is_number or value < 0 or (name == "threshold_hu" and value == 0):
                 raise InputError(f"The {title} ({name}) is {value} {unit}: {advice}.")
             object.__setattr__(self, name, float(value))
+        if not isinstance(self.learned_outline, bool):
+            raise InputError(f"learned_outline is {self.learned_outline!r}: give True or False.")
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | bool]:
         return asdict(self)

@@ -22,6 +22,8 @@ FEWEST_SATURATED_VOXELS = 10
 """A few voxels of a large unerupted tooth reach 2900 HU (3 % of them above 2750 HU), of metal pieces 5 % and more, mostly above 40 %. What
 reaches 3000 HU, or a value at which the scan is cut off, is metal whatever its share: a small filling in a large tooth."""
 
+RIM_HU, COARSE_MM = 2000.0, 1.5  # see with_bright_rim
+NEIGHBORS_4_IN_SLICE = scipy.ndimage.generate_binary_structure(2, 1)[None]
 NEIGHBORS_26 = numpy.ones((3, 3, 3), dtype=bool)
 
 
@@ -78,10 +80,36 @@ def segment_metal(voxels_hu: numpy.ndarray, spacing_mm: tuple[float, float, floa
     mask[box] = kept[labels]
     if count > kept.sum():
         logger.info("%d of %d components dropped as noise.", count - int(kept.sum()), count)
-    if search.dilation_mm > 0:
-        _dilate(mask, scipy.ndimage.find_objects(labels), kept, box, spacing_mm, search.dilation_mm)
-        mask &= voxels_hu >= LOWEST_12_BIT_HU
-    return mask
+    return dilated_metal(mask, voxels_hu, spacing_mm, search.dilation_mm)
+
+
+def dilated_metal(
+    mask: numpy.ndarray, voxels_hu: numpy.ndarray, spacing_mm: tuple[float, float, float], dilation_mm: float
+) -> numpy.ndarray:
+    """A mask, bool (slices, rows, columns), with each component grown by a ball of `dilation_mm` in a box of its own, but not into padding
+    below -1024 HU; see `MetalSearch`."""
+    if not dilation_mm > 0 or not mask.any():
+        return mask
+    labels, _ = scipy.ndimage.label(mask, structure=NEIGHBORS_26)
+    margins = [math.floor(dilation_mm / spacing) for spacing in spacing_mm]
+    result = mask.copy()
+    for found in scipy.ndimage.find_objects(labels):
+        grown = tuple(
+            slice(max(part.start - margin, 0), min(part.stop + margin, length))
+            for part, margin, length in zip(found, margins, mask.shape, strict=True)
+        )
+        distances_mm = scipy.ndimage.distance_transform_edt(~mask[grown], sampling=spacing_mm)
+        result[grown] |= distances_mm <= dilation_mm * (1 + 1e-9)
+    return result & (voxels_hu >= LOWEST_12_BIT_HU)
+
+
+def with_bright_rim(mask: numpy.ndarray, voxels_hu: numpy.ndarray, spacing_mm: tuple[float, float, float]) -> numpy.ndarray:
+    """A mask, bool (slices, rows, columns), and in scans of large voxels (rows or columns above `COARSE_MM`) the neighbors of it in a slice
+    that reach `RIM_HU`: so bright a voxel of that size is metal in a good part, whatever it is called. Other masks come back as they are.
+    """
+    if max(spacing_mm[1:]) <= COARSE_MM:
+        return mask
+    return mask | (scipy.ndimage.binary_dilation(mask, NEIGHBORS_4_IN_SLICE) & (voxels_hu >= RIM_HU))
 
 
 def summarize_mask(mask: numpy.ndarray, spacing_mm: tuple[float, float, float]) -> MaskSummary:
@@ -137,21 +165,6 @@ def _bounding_box(values: numpy.ndarray, threshold: float) -> tuple[slice, slice
         return None
     ends = [numpy.flatnonzero(flags)[[0, -1]] for flags in (slices, rows, columns)]
     return tuple(slice(int(first), int(last) + 1) for first, last in ends)
-
-
-def _dilate(mask, found_boxes, kept, box, spacing_mm, dilation_mm) -> None:
-    """Grow every kept component of `mask`, in place, by a ball of `dilation_mm`, each in a box of its own."""
-    margins = [math.floor(dilation_mm / spacing) for spacing in spacing_mm]
-    original = mask.copy()
-    for label, found in enumerate(found_boxes, start=1):
-        if not kept[label]:
-            continue
-        grown = tuple(
-            slice(max(inner.start + outer.start - margin, 0), min(inner.stop + outer.start + margin, length))
-            for inner, outer, margin, length in zip(found, box, margins, mask.shape, strict=True)
-        )
-        distances_mm = scipy.ndimage.distance_transform_edt(~original[grown], sampling=spacing_mm)
-        mask[grown] |= distances_mm <= dilation_mm * (1 + 1e-9)
 
 
 def _nothing_found(voxels_hu: numpy.ndarray, threshold_hu: float) -> NoMetalError:

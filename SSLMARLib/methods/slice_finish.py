@@ -12,7 +12,7 @@ from .filters import gaussian_smoothing
 
 LARGEST_ARTIFACT_HU = 400.0  # counted of what was taken away from a pixel: edges of metal are no measure of artifacts
 WEIGHTS = "slicenet"
-SHIPPED_SHA256 = "e6a489178c18e5808fa723d049bd0e0386210aa6f8ef7c39dd87f9ed67d8a1ee"
+SHIPPED_SHA256 = "d09ba065b7f2a6eca8f748e8c2679b8856b6b797f8daaf23717b40b608f7fe07"
 
 
 class SliceFinish:

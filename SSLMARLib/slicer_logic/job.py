@@ -72,24 +72,22 @@ class Job:
         from ..correction import reduce_metal_artifacts
 
         stopwatch = Stopwatch(progress)
-        voxelsHu, metal, isSearched = self.voxelsHu, self.metal, isinstance(self.metal, MetalSearch)
-        if self.sliceIndex is not None and isSearched:
-            voxelsHu, metal = self._sliceBySearch()
+        job = self if self.sliceIndex is None else self.ofItsSlice()
         result = reduce_metal_artifacts(
-            voxelsHu,
-            self.spacingMm,
-            metal=metal,
-            method=self.method,
-            device=self.device,
+            job.voxelsHu,
+            job.spacingMm,
+            metal=job.metal,
+            method=job.method,
+            device=job.device,
             progress=stopwatch,
             is_cancelled=isCancelled,
-            **self.options,
+            **job.options,
         )
         shown = None
         if self.metalHu is not None:
             shown = result.metal_mask
-            if isSearched:
-                shown = shown & (voxelsHu >= self.metal.threshold_hu)
+            if isinstance(self.metal, MetalSearch) and (self.metal.dilation_mm > 0 or not self.metal.learned_outline):
+                shown = shown & (job.voxelsHu >= self.metal.threshold_hu)
             result.volume_hu[shown] = self.metalHu
         seconds = stopwatch.seconds_per_slice(result.report.slices_corrected)
         return ComputedCorrection(result.volume_hu, result.metal_mask, result.report, shown, seconds, trust_percent=result.trust_percent)
@@ -106,9 +104,9 @@ class Job:
 
     def _sliceBySearch(self):
         """The one slice and its metal, found in the whole volume as a whole run finds it."""
-        from ..ct.segmentation import segment_metal
+        from ..learned_metal import find_metal
 
-        mask = segment_metal(self.voxelsHu, self.spacingMm, self.metal)[self.sliceIndex]
+        mask = find_metal(self.voxelsHu, self.spacingMm, self.metal)[self.sliceIndex]
         if not mask.any():
             raise NoMetalError(
                 f"Slice {self.sliceIndex + 1} holds no metal above {self.metal.threshold_hu:g} HU, so a correction does not "

@@ -13,7 +13,7 @@ from .nodes import arrayFromImage, ijkToRas
 from .segmentations import findSegments, metalMaskFromSegmentation, metalSearch, segmentName
 from .volumes import checkInputVolume
 
-SEARCH_OPTIONS = ("thresholdHu", "smallestComponentMm3", "peakHu", "dilationMm")
+SEARCH_OPTIONS = ("thresholdHu", "smallestComponentMm3", "peakHu", "dilationMm", "learnedOutline")
 LIBRARY_OPTIONS = {  # name here -> keyword of reduce_metal_artifacts
     "traceDilationBins": "trace_dilation_bins",
     "restoreMetal": "restore_metal",
@@ -36,7 +36,7 @@ def process(
 
     :param inputVolume: scalar volume node in Hounsfield units.
     :param metalSegmentation: segmentation node of the metal, of any geometry and under any transform; without one,
-      metal is what `metalSearch` finds with thresholdHu and the options smallestComponentMm3, peakHu and dilationMm.
+      metal is what `metalSearch` finds with thresholdHu and the options smallestComponentMm3, peakHu, dilationMm and learnedOutline.
     :param segmentIDs: IDs or names of the segments that are metal; all segments by default.
     :param method: one of `SSLMARLib.available_methods()`, the path of a .safetensors file that `sslmar train` wrote, or a method object.
     :param thresholdHu: metal threshold (HU), without a segmentation.
@@ -61,6 +61,7 @@ def prepareCorrection(
     smallestComponentMm3: float | None = None,
     peakHu: float | None = None,
     dilationMm: float | None = None,
+    learnedOutline: bool | None = None,
     traceDilationBins: int | None = None,
     restoreMetal: bool | None = None,
     trust: bool | None = None,
@@ -69,9 +70,9 @@ def prepareCorrection(
 ) -> Correction:
     """Check the nodes and copy what a correction needs out of them; main thread only.
 
-    The first five parameters are those of `process`; smallestComponentMm3, peakHu and dilationMm go to `metalSearch`; device,
-    traceDilationBins, restoreMetal and trust are keywords of `SSLMARLib.reduce_metal_artifacts`. None leaves the library's default.
-    With trust the result gets a map of trust beside it, see `trustOf`.
+    The first five parameters are those of `process`; smallestComponentMm3, peakHu, dilationMm and learnedOutline go to `metalSearch`;
+    device, traceDilationBins, restoreMetal and trust are keywords of `SSLMARLib.reduce_metal_artifacts`. None leaves the library's
+    default. With trust the result gets a map of trust beside it, see `trustOf`.
 
     :param metalHu: the result shows metal with this value (HU), limited to what the volume's voxels can hold: all of the
       segments, or without a segmentation what reaches the threshold.
@@ -89,6 +90,7 @@ def prepareCorrection(
         smallestComponentMm3=smallestComponentMm3,
         peakHu=peakHu,
         dilationMm=dilationMm,
+        learnedOutline=learnedOutline,
         traceDilationBins=traceDilationBins,
         restoreMetal=restoreMetal,
         trust=trust,

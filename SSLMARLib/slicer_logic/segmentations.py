@@ -18,12 +18,15 @@ METAL_CHECKSUM = f"{ATTRIBUTE_PREFIX}MetalChecksum"  # the attribute of segmenta
 METAL_SEGMENT_COLOR = (0.95, 0.72, 0.25)
 
 
-def metalSearch(thresholdHu=None, smallestComponentMm3=None, peakHu=None, dilationMm=None):
+def metalSearch(thresholdHu=None, smallestComponentMm3=None, peakHu=None, dilationMm=None, learnedOutline=None):
     """The `SSLMARLib.MetalSearch` of these values in Slicer's spelling; None leaves the library's default.
 
     :raises InputError: a value is no number, or below 0.
     """
-    values = {"threshold_hu": thresholdHu, "smallest_component_mm3": smallestComponentMm3, "peak_hu": peakHu, "dilation_mm": dilationMm}
+    values = {
+        "threshold_hu": thresholdHu, "smallest_component_mm3": smallestComponentMm3, "peak_hu": peakHu, "dilation_mm": dilationMm,
+        "learned_outline": learnedOutline,
+    }  # fmt: skip
     return MetalSearch(**{name: value for name, value in values.items() if value is not None})
 
 
@@ -33,17 +36,17 @@ def segmentMetal(inputVolume, thresholdHu: float | None = None, *, segmentation=
     Without `segmentation` a new node is made, with the volume's geometry, parent transform and place in subject
     hierarchy. With one its segment 'Metal' is replaced, or added; its other segments stay as they are.
 
-    :param thresholdHu, smallestComponentMm3, peakHu, dilationMm: how metal is found, see `metalSearch`.
+    :param thresholdHu, smallestComponentMm3, peakHu, dilationMm, learnedOutline: how metal is found, see `metalSearch`.
     :raises InputError: the volume or the segmentation is unfit, or there is no metal; nothing has changed then.
     """
-    from ..ct.segmentation import segment_metal
+    from ..learned_metal import find_metal
 
     search = metalSearch(thresholdHu=thresholdHu, **search)
     checkInputVolume(inputVolume)
     if segmentation is not None:
         checkSegmentation(segmentation)
     voxelsHu = arrayFromImage(inputVolume.GetImageData())
-    mask = segment_metal(voxelsHu, tuple(reversed(inputVolume.GetSpacing())), search)
+    mask = find_metal(voxelsHu, tuple(reversed(inputVolume.GetSpacing())), search)
     labelmap = labelmapOfMask(mask, ijkToRas(inputVolume))
     if segmentation is not None:
         _replaceMetalSegment(segmentation, labelmap, inputVolume)

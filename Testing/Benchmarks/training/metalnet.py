@@ -1,128 +1,222 @@
-"""Train MetalNet on slices scanned, with metal and with contrast medium, by random scanners. Made for a computer without GPU.
+"""Train MetalNet on slices scanned, with metal and with contrast medium, by random scanners. Made for a GPU.
 
-    python Testing/Benchmarks/training/metalnet.py DATA OUTPUT [--scans 1200] [--seconds 4000]
+    python Testing/Benchmarks/training/metalnet.py DATA OUTPUT [--seconds 560] [--device cuda] [--workers 7]
 
-DATA is a folder of metal-free scans, as `sslmar train` reads it. OUTPUT/metalnet.safetensors and its JSON file come out. The shipped
-weights were made by this recipe in two parts, the blur and the darker metal in the second alone, by a longer script that also turned and
-scaled patches, took in the phantom, and validated.
+DATA is a folder of metal-free scans, as `sslmar train` reads it; three of its patients validate. OUTPUT/metalnet.safetensors and its JSON
+file come out, anew with each validation. One loop: eight slices are scanned and kept, then some steps learn from squares of what is kept,
+each time with another kernel, size of pixels, and cut-off.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import time
 from pathlib import Path
 
 import numpy
 import torch
-from scipy.ndimage import gaussian_filter
-from slicenet import random_slices, scanned
+from drawing import DrawnSlices, drawn_ahead
+from slicenet import scanned, split_patients
 
+from SSLMARLib.methods.filters import gaussian_smoothing
 from SSLMARLib.networks.metal_network import MetalNet
-from SSLMARLib.networks.weights import save_weights
-from SSLMARLib.simulation.metal_masks import body_mask
+from SSLMARLib.networks.weights import load_network, save_weights
 from SSLMARLib.simulation.scanners import random_scanner
 from SSLMARLib.tomography import FanBeamProjector
 from SSLMARLib.training.slices import read_metal_free_slices
 
-PATCH_PIXELS, PATCHES = 192, 10
-WITHOUT_METAL, WITH_CONTRAST = 0.25, 0.40  # shares of the scans
+CHANNELS = (32, 64, 96, 128, 128)
+SQUARE, STEPS = 224, 3  # pixels; steps after each eight scans
+MOST_KEPT = 14000
+PIXELS_MM = (0.40, 1.05)
+METAL_FREE = 4  # further squares of a step: slices as they are, with brightened bone
+HIGHEST_HU, TOP_HU = 3071.0, 20000.0
 
 
-def contrast_medium(body, generator) -> numpy.ndarray:
-    """How much (0 to 0.4 of titanium) of each pixel of the body is dense contrast medium: one or two smooth ellipses."""
-    rows, columns = numpy.mgrid[: body.shape[0], : body.shape[1]].astype(float)
-    places, cover = numpy.argwhere(body), numpy.zeros(body.shape)
-    for _ in range(int(generator.integers(1, 3))):
-        (row, column), angle = places[generator.integers(len(places))], generator.uniform(0, math.pi)
-        along = (rows - row) * math.cos(angle) + (columns - column) * math.sin(angle)
-        across = (columns - column) * math.cos(angle) - (rows - row) * math.sin(angle)
-        short = generator.uniform(4, 14)
-        depth = (1 - numpy.hypot(along / generator.uniform(5, 45), across / short)) * short
-        cover = numpy.maximum(cover, generator.uniform(0.1, 0.42) / (1 + numpy.exp(-depth / generator.uniform(0.8, 2.0))))
-    return numpy.where(body, cover, 0)
+class KeptScans:
+    """Scans in HU, not cut off, and the metal in them, on the device; the oldest give way."""
+
+    def __init__(self, capacity: int, size: int, device):
+        self.images = torch.zeros(capacity, size, size, dtype=torch.int16, device=device)
+        self.metal = torch.zeros(capacity, size, size, dtype=torch.bool, device=device)
+        self.places = [None] * capacity
+        self.count = 0
+
+    def add(self, images, metal) -> None:
+        """images (slices, rows, columns) HU, metal boolean."""
+        for image, one in zip(images, metal, strict=True):
+            number = self.count % len(self.places)
+            self.images[number], self.metal[number] = image.round().to(torch.int16), one
+            found = one.nonzero() if one.any() else (image > 1200).nonzero()
+            self.places[number] = found[torch.randint(len(found), (16,), device=found.device)].cpu().numpy() if len(found) else None
+            self.count += 1
+
+    def draw(self, generator):
+        """(index, row, column): mostly a place near metal, or what is bright where there is none."""
+        number = int(generator.integers(min(self.count, len(self.places))))
+        middle, size = generator.integers(0, self.images.shape[1], 2), self.images.shape[1]
+        if self.places[number] is not None and generator.random() < 0.85:
+            middle = self.places[number][generator.integers(16)] + generator.integers(8 - SQUARE // 2, SQUARE // 2 - 8, 2)
+        return number, *(int(numpy.clip(one, SQUARE // 2, size - SQUARE // 2)) for one in middle)
 
 
-def scans(slices, count: int, generator) -> list[tuple[numpy.ndarray, numpy.ndarray]]:
-    """(slice in HU, metal) of as many simulated scans."""
-    noise = torch.Generator().manual_seed(1)
-    built = [(one, FanBeamProjector(one.geometry())) for one in map(random_scanner, range(10))]
-    made = []
-    while len(made) < count:
-        truth_hu, metal = random_slices(slices, generator)
-        kind, cover = generator.random(), metal.astype(numpy.float32)
-        if kind < WITH_CONTRAST:
-            metal &= kind >= WITHOUT_METAL
-            medium = numpy.stack([contrast_medium(body_mask(one), generator) for one in truth_hu])
-            cover = numpy.maximum(metal, medium).astype(numpy.float32)
-        scanner, projector = built[generator.integers(len(built))]
-        truth, cover = torch.from_numpy(truth_hu).float(), torch.from_numpy(cover)
-        with torch.no_grad():
-            slices_hu = scanned(scanner, projector, truth, cover, generator.uniform(0.45, 0.95), generator, noise)
-        made += list(zip(slices_hu.numpy().astype(numpy.float32), metal, strict=True))
-        print(f"{len(made)} of {count} scans", flush=True)
-    return made
+def squares(kept: KeptScans, generator, count: int, plain: float):
+    """(squares in HU, how much of each pixel is metal), (count, SQUARE, SQUARE) with one kernel and one size of pixels; a share of
+    `plain` as they were scanned but for the cut-off."""
+    device, is_plain = kept.images.device, generator.random() < plain
+    zoom = 1.0 if is_plain or generator.random() < 0.5 else math.exp(generator.uniform(math.log(0.7), math.log(2.2)))
+    half, images, metal = int(SQUARE / 2 * zoom), [], []
+    for _ in range(count):
+        number, row, column = kept.draw(generator)
+        window = slice(max(row - half, 0), row + half), slice(max(column - half, 0), column + half)
+        image, one = kept.images[number][window].float(), kept.metal[number][window].float()
+        missing = [2 * half - length for length in image.shape]
+        padding = (0, missing[1], 0, missing[0])
+        images.append(torch.nn.functional.pad(image, padding, value=-1000.0))
+        metal.append(torch.nn.functional.pad(one, padding))
+    images, metal = torch.stack(images), torch.stack(metal)
+    draw = lambda low, high: torch.from_numpy(generator.uniform(low, high, (count, 1, 1)).astype(numpy.float32)).to(device)  # noqa: E731
+    chosen = lambda share: torch.from_numpy(generator.random((count, 1, 1)) < share).to(device)  # noqa: E731
+    cut_off = torch.where(chosen(0.1 if is_plain else 0.35), draw(2000, 3300), HIGHEST_HU)
+    cut_off = torch.where(chosen(0.2), draw(3300, TOP_HU), cut_off)
+    cut_off_before = chosen(0.4)  # the kernel and the pixels come after it where a scan was resampled later
+    images = torch.where(cut_off_before, torch.minimum(images, cut_off), images)
+    if not is_plain and generator.random() < 0.5:
+        images = torch.minimum(images, draw(4000, TOP_HU))
+        images = gaussian_smoothing(images, generator.uniform(0.4, 1.5) * min(zoom, 1.0))
+    if not is_plain and generator.random() < 0.3:
+        images = images + generator.uniform(0.2, 1.2) * (images - gaussian_smoothing(images, generator.uniform(0.8, 2.0)))
+    if zoom != 1.0:
+        if zoom > 1:
+            images = gaussian_smoothing(images, generator.uniform(0.3, 0.45) * zoom)
+        resized = lambda one, mode: torch.nn.functional.interpolate(one[:, None], (SQUARE, SQUARE), mode=mode)[:, 0]  # noqa: E731
+        images, metal = resized(images, "bilinear"), resized(metal, "area" if zoom > 1 else "bilinear")
+    darker = torch.where(chosen(0.0 if is_plain else 0.3), draw(0.6, 1.0), 1.0)
+    images = torch.where(images > 1200, 1200 + (images - 1200) * darker, images)
+    images = images + torch.where(chosen(0.0 if is_plain else 0.5), draw(0, 40), 0.0) * torch.randn_like(images)
+    images = torch.minimum(images, cut_off)
+    flips = [axis for axis in (1, 2) if generator.random() < 0.5]
+    turned = int(generator.integers(2))
+    return tuple(torch.rot90(one.flip(flips), turned, (1, 2)) for one in (images, metal))
 
 
-def patch(made, slices, generator):
-    """(slice in HU, metal) of a square around metal or what is bright; at times of a metal-free slice with brightened bone."""
-    if generator.random() < 0.17:
+def metal_free_squares(slices, generator, count: int):
+    """(squares in HU) of slices as they are, bone brightened."""
+    images = []
+    for _ in range(count):
         image = slices.images_hu[generator.integers(len(slices))].astype(numpy.float32)
-        image = numpy.where(image > 300, 300 + (image - 300) * generator.uniform(1, 1.7), image)
-        image = numpy.minimum(image + generator.normal(0, generator.uniform(0, 60), image.shape), 3071)
-        metal = numpy.zeros(image.shape, bool)
-    else:
-        image, metal = made[generator.integers(len(made))]
-        if generator.random() < 0.35:
-            image = gaussian_filter(numpy.minimum(image, generator.uniform(3071, 8000)), generator.uniform(0.4, 1.6))
-        if generator.random() < 0.4:
-            image = numpy.where(image > 1200, 1200 + (image - 1200) * generator.uniform(0.6, 1.0), image)
-        if generator.random() < 0.25:
-            image = numpy.minimum(image, generator.uniform(2700, 3300))
-    places = numpy.argwhere(metal if metal.any() and generator.random() < 0.7 else image > 1200)
-    middle = generator.integers(0, image.shape)
-    if len(places):
-        middle = places[generator.integers(len(places))] + generator.integers(-PATCH_PIXELS // 2 + 8, PATCH_PIXELS // 2 - 8, 2)
-    corner = [int(numpy.clip(one - PATCH_PIXELS // 2, 0, size - PATCH_PIXELS)) for one, size in zip(middle, image.shape, strict=True)]
-    window = tuple(slice(start, start + PATCH_PIXELS) for start in corner)
-    return torch.from_numpy(image[window].astype(numpy.float32)), torch.from_numpy(metal[window].astype(numpy.float32))
+        bright = numpy.argwhere(image > 1000)
+        middle = bright[generator.integers(len(bright))] if len(bright) else numpy.array(image.shape) // 2
+        row, column = (int(numpy.clip(one, SQUARE // 2, size - SQUARE // 2)) for one, size in zip(middle, image.shape, strict=True))
+        image = image[row - SQUARE // 2 : row + SQUARE // 2, column - SQUARE // 2 : column + SQUARE // 2]
+        image = numpy.where(image > 300, 300 + (image - 300) * generator.uniform(1, 1.8), image)
+        images.append(numpy.minimum(image + generator.normal(0, generator.uniform(0, 50), image.shape), HIGHEST_HU))
+    return torch.from_numpy(numpy.stack(images).astype(numpy.float32))
 
 
-def train(data, output, count, seconds, leave_out):
-    slices, generator = read_metal_free_slices(data, leave_out=leave_out), numpy.random.default_rng(3)
-    made, network = scans(slices, count, generator), MetalNet()
-    average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1.5e-3, weight_decay=1e-4)
-    step, start = 0, time.monotonic()
-    while (share := (time.monotonic() - start) / seconds) < 1:
-        images, metal = (torch.stack(part) for part in zip(*(patch(made, slices, generator) for _ in range(PATCHES)), strict=True))
-        if generator.random() < 0.5:
-            images, metal = images.flip(-1), metal.flip(-1)
-        logits = network(images)
-        found = logits.sigmoid()
-        dice = (2 * (found * metal).sum((1, 2)) + 30) / (found.sum((1, 2)) + metal.sum((1, 2)) + 30)
-        loss = 3 * torch.nn.functional.binary_cross_entropy_with_logits(logits, metal) + (1 - dice).mean()
-        optimizer.param_groups[0]["lr"] = 1.5e-3 * min(1, (step + 1) / 50) * (0.49 * (1 + math.cos(math.pi * share)) + 0.02)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        for name, tensor in network.state_dict().items():
-            average[name].lerp_(tensor, 1 - min(0.995, step / (step + 9)))
-        print(f"step {step}, loss {float(loss):.4f}", flush=True)
-    tensors = {name: tensor.half() for name, tensor in average.items()}
-    save_weights(Path(output) / "metalnet.safetensors", tensors, {"network": network.options, "step": step})
+def loss_of(logits, metal):
+    """Cross-entropy, by the size of the metal, and soft Dice; metal (squares, rows, columns) 0 to 1."""
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, metal, reduction="none").sum((1, 2))
+    found = logits.sigmoid()
+    dice = (2 * (found * metal).sum((1, 2)) + 20) / (found.sum((1, 2)) + metal.sum((1, 2)) + 20)
+    return (entropy / (metal.sum((1, 2)) + 80)).mean() + (1 - dice).mean()
+
+
+def scan(drawn, scanners, generator, noise, device):
+    """(slices in HU not cut off, metal) of a drawn batch by a random scanner."""
+    truth, metal, contrast, pixel_mm = drawn
+    truth, metal, contrast = (one.to(device, torch.float32) for one in (truth, metal, contrast))
+    scanner, projector = scanners[generator.integers(len(scanners))]
+    with torch.no_grad():
+        images = scanned(scanner, projector, truth, metal, pixel_mm, generator, noise, contrast=contrast, highest_hu=TOP_HU)
+    return images, metal >= 0.5, truth
+
+
+@torch.no_grad()
+def validate(network, scans) -> dict:
+    """Dice, and the error in HU that false metal makes when it is put back, means of the scans with metal; pixels found in the others."""
+    dice, errors, false = [], [], 0
+    for images, metal, truth in scans:
+        images = images.clamp(max=HIGHEST_HU)
+        found = network(images) > 0
+        for one, mask, image, right in zip(found, metal, images, truth, strict=True):
+            if mask.any():
+                dice.append(float(2 * (one & mask).sum() / (one.sum() + mask.sum())))
+                errors.append(float(((one & ~mask) * (image - right)).square().mean().sqrt()))
+            else:
+                false += int(one.sum())
+    return {
+        "dice": float(numpy.mean(dice)), "worst_tenth_dice": float(numpy.quantile(dice, 0.1)),
+        "false_metal_rmse_hu": float(numpy.mean(errors)), "false_pixels_without_metal": false,
+    }  # fmt: skip
+
+
+def train(options):
+    torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = True
+    device, generator = options.device, numpy.random.default_rng(3)
+    training, validation = split_patients(read_metal_free_slices(options.data, leave_out=options.leave_out))
+    ahead = drawn_ahead(DrawnSlices(training, 8, 11, PIXELS_MM, with_contrast=True, with_noise=True), options.workers)
+    validating = drawn_ahead(DrawnSlices(validation, 8, 12, PIXELS_MM, with_contrast=True, with_noise=True), 0)
+    drawn_to_validate = [next(validating) for _ in range(options.validation_batches)]
+    noise = torch.Generator(device).manual_seed(1)
+    build = lambda seeds: [(one, FanBeamProjector(one.geometry(), device=device)) for one in map(random_scanner, seeds)]  # noqa: E731
+    scans_to_validate = [scan(one, [scanner], generator, noise, device) for scanner in build((101, 102, 103)) for one in drawn_to_validate]
+    scanners = build(range(20, 20 + options.scanners))
+    network = MetalNet(CHANNELS)
+    if options.start:
+        network = load_network(MetalNet, options.start)[0].float().train().requires_grad_(True)
+    network = network.to(device, memory_format=torch.channels_last)
+    average = MetalNet(**network.options).to(device)
+    average.load_state_dict(network.state_dict())
+    optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    kept, step = KeptScans(options.kept, 512, device), 0
+    start = last_validation = time.monotonic()
+    while (share := (time.monotonic() - start) / options.seconds) < 1:
+        kept.add(*scan(next(ahead), scanners, generator, noise, device)[:2])
+        for _ in range(options.steps if kept.count > 64 else 1):
+            parts = [squares(kept, generator, options.squares // 4, options.plain) for _ in range(4)]
+            images, metal = (torch.cat(part) for part in zip(*parts, strict=True))
+            images = torch.cat([images, metal_free_squares(training, generator, METAL_FREE).to(device)])
+            metal = torch.nn.functional.pad(metal, (0, 0, 0, 0, 0, METAL_FREE))
+            with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+                logits = network(images)
+            loss = loss_of(logits.float(), metal)
+            optimizer.param_groups[0]["lr"] = options.rate * min(1, (step + 1) / 100) * (0.49 * (1 + math.cos(math.pi * share)) + 0.02)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if torch.isfinite(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)):
+                optimizer.step()
+            step += 1
+            for mean, now in zip(average.parameters(), network.parameters(), strict=True):
+                mean.data.lerp_(now.data, 1 - min(0.998, step / (step + 9)))
+        if time.monotonic() - last_validation > options.validate_every or time.monotonic() - start >= options.seconds:
+            last_validation = time.monotonic()
+            facts = {"step": step, "scans": kept.count, "seconds": round(time.monotonic() - start), **validate(average, scans_to_validate)}
+            print(json.dumps({"loss": float(loss), **facts}), flush=True)
+            tensors = {name: tensor.half() for name, tensor in average.state_dict().items()}
+            save_weights(options.output / "metalnet.safetensors", tensors, {"network": network.options, "title": "MetalNet", **facts})
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--scans", type=int, default=1200)
-    parser.add_argument("--seconds", type=float, default=4000)
+    parser.add_argument("--from", dest="start", metavar="WEIGHTS", help="weights to start from, such as metalnet, the shipped ones")
+    parser.add_argument("--seconds", type=float, default=560)
+    parser.add_argument("--squares", type=int, default=32, help="of a step")
+    parser.add_argument("--steps", type=int, default=STEPS, help="after each eight scans")
+    parser.add_argument("--plain", type=float, default=0.0, help="share of the squares that are as they were scanned")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--workers", type=int, default=7)
+    parser.add_argument("--scanners", type=int, default=7)
+    parser.add_argument("--kept", type=int, default=MOST_KEPT)
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--validate-every", type=float, default=60)
+    parser.add_argument("--validation-batches", type=int, default=3)
     parser.add_argument("--leave-out", nargs="*", default=(), help="files of DATA that are not read")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    train(options.data, options.output, options.scans, options.seconds, options.leave_out)
+    train(options)

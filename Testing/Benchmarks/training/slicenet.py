@@ -1,15 +1,16 @@
 """Train SliceNet on metal-free slices scanned, with metal, by random scanners. Made for a GPU with 60 GB or more.
 
-    python Testing/Benchmarks/training/slicenet.py DATA OUTPUT [--seconds 560] [--device cuda]
+    python Testing/Benchmarks/training/slicenet.py DATA OUTPUT [--from slicenet] [--seconds 560] [--device cuda] [--workers 7]
 
-DATA is a folder of metal-free scans, as `sslmar train` reads it. OUTPUT/slicenet.safetensors and its JSON file come out. The shipped
-weights were made by this recipe in 560 s on one H200, from 386 slices stored in steps of 5 HU, with a longer script that also validated.
-One loop: eight slices are scanned and corrected as the product does and kept, then two steps learn from any eight of those kept.
+DATA is a folder of metal-free scans, as `sslmar train` reads it; three of its patients validate. OUTPUT/slicenet.safetensors and its JSON
+file come out, anew with each validation. One loop: eight slices are scanned and corrected as the product does and kept, then two steps
+learn from any eight of those kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import time
 from dataclasses import replace
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy
 import torch
-from scipy.ndimage import zoom
+from drawing import DrawnSlices, drawn_ahead
 
 from SSLMARLib.ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
 from SSLMARLib.ct.resampling import SliceGrid
@@ -26,45 +27,46 @@ from SSLMARLib.methods.filters import metal_edge_weight, without_small_changes
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.networks.imgnet import RESIDUAL_UNIT_PER_CM
 from SSLMARLib.networks.slice_network import GRID_PIXELS, SliceNet
-from SSLMARLib.networks.weights import save_weights
-from SSLMARLib.simulation.metal_masks import body_mask, random_metal_mask
+from SSLMARLib.networks.weights import load_network, save_weights
 from SSLMARLib.simulation.scan import ScanProtocol, simulate_scan
 from SSLMARLib.simulation.scanners import Scanner, random_scanner, smoothed_starved_rays
 from SSLMARLib.simulation.volume import blurred_along_detector
 from SSLMARLib.sinogram.trace import trace_share
 from SSLMARLib.tomography import FanBeamProjector
 from SSLMARLib.tomography.projector import get_projector
-from SSLMARLib.training.augmentation import TurnAndScale
-from SSLMARLib.training.slices import read_metal_free_slices
+from SSLMARLib.training.slices import MetalFreeSlices, read_metal_free_slices
 
-METALS = {"titanium": 0.42, "cobalt_chromium": 0.22, "stainless_steel": 0.22, "amalgam": 0.05, "gold": 0.03, "platinum": 0.03, "iron": 0.03}
+METALS = {"titanium": 0.36, "cobalt_chromium": 0.25, "stainless_steel": 0.25, "amalgam": 0.05, "gold": 0.03, "platinum": 0.03, "iron": 0.03}
 BATCH = 8
 PIXELS_MM = (0.45, 0.95)
+COARSE, COARSENESS = 0.15, (2, 4)  # share of the batches with pixels so many times as large
+FOUND_BY_THRESHOLD, OUTLINED = 0.35, 0.2  # shares of the batches, the others have the true mask
+VALIDATION_PATIENTS = 3
 
 
-def random_slices(slices, generator) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """(truth in HU, metal masks), each (BATCH, GRID_PIXELS, GRID_PIXELS)"""
-    images, masks = [], []
-    while len(images) < BATCH:
-        image = slices.images_hu[generator.integers(len(slices))]
-        image = TurnAndScale.draw(generator, (0.7, 1.15)).apply(image)
-        image = zoom(image, GRID_PIXELS / image.shape[0], order=1, mode="nearest", grid_mode=True)
-        body = body_mask(image)
-        if body.sum() > 3000:
-            images.append(image)
-            masks.append(random_metal_mask(body, generator, largest_pixels=int(generator.choice((1500, 4000, 9000)))))
-    return numpy.stack(images), numpy.stack(masks)
+def split_patients(slices: MetalFreeSlices) -> tuple[MetalFreeSlices, MetalFreeSlices]:
+    """(training, validation)"""
+    patients = len(numpy.unique(slices.patients))
+    return slices.split(VALIDATION_PATIENTS / patients, 4)
 
 
-def scanned(scanner: Scanner, projector, truth_hu, metal, pixel_mm, generator, noise):
-    """The slices (BATCH, rows, columns) in HU as this scanner shows them, with metal; each time with another metal."""
+def scanned(scanner: Scanner, projector, truth_hu, metal, pixel_mm, generator, noise, contrast=None, highest_hu=None):
+    """The slices (slices, rows, columns) in HU as this scanner shows them, with metal; each time with another metal.
+
+    metal: how much of a pixel it covers. contrast: contrast medium, as a share of titanium's attenuation. highest_hu: in place of the
+    scanner's own.
+    """
     names = list(METALS)
     protocol = ScanProtocol(
         noise="shared", material=str(generator.choice(names, p=list(METALS.values()))),
         partial_volume_divisor=float(generator.choice((4, 4, 2, 1))),
     )  # fmt: skip
     grid = SliceGrid(truth_hu.shape[1:], (pixel_mm, pixel_mm), projector.geometry.image_shape[0])
-    cover = grid.to_grid(metal.float()).clamp(0, 1)
+    cover = metal.float()
+    if contrast is not None:
+        titanium = ScanProtocol(material="titanium").metal_attenuation_per_cm
+        cover = torch.maximum(cover, contrast * (titanium / protocol.metal_attenuation_per_cm))
+    cover = grid.to_grid(cover).clamp(0, 1)
     image = grid.to_grid(hu_to_attenuation(truth_hu)).clamp(min=0)
     cover = torch.where(cover < 0.05, 0.0, cover)
     scan = simulate_scan(image, cover, projector, scanner.protocol(protocol), noise, pixel_size_cm=grid.pixel_mm / 10)
@@ -74,7 +76,7 @@ def scanned(scanner: Scanner, projector, truth_hu, metal, pixel_mm, generator, n
     ratio = grid.pixel_mm / 10 / projector.geometry.pixel_size_cm
     difference = blurred_along_detector(sinogram - scan.metal_free_sinogram, scanner.kernel_fwhm_mm / (10 * ratio * scanner.cell_cm))
     result = truth_hu + attenuation_difference_to_hu(grid.from_grid(projector.fbp(difference / ratio)))
-    return result.clamp(-1024, scanner.highest_hu or 20000)
+    return result.clamp(-1024, highest_hu or scanner.highest_hu or 20000)
 
 
 def corrected(method, projector, slices_hu, mask, pixel_mm):
@@ -95,67 +97,128 @@ def corrected(method, projector, slices_hu, mask, pixel_mm):
     }
 
 
-def example(slices, scanners, method, projector, generator, noise, device):
-    """(corrected, further inputs, what is to be added, where that is known) of BATCH slices"""
+def masks_as_found(slices_hu, metal, generator):
+    """The true metal (slices, rows, columns); at times as a threshold finds it, or a little larger or smaller."""
+    kind, widened = generator.random(), lambda mask, size: torch.nn.functional.max_pool2d(mask[:, None].float(), size, 1, size // 2)[:, 0]
+    if kind < FOUND_BY_THRESHOLD:
+        found = (slices_hu >= generator.uniform(1800, 3000)) & (widened(metal, 21) > 0)
+    elif kind < FOUND_BY_THRESHOLD + OUTLINED:
+        found = widened(metal, 3) > 0 if generator.random() < 0.6 else widened(~metal, 3) == 0
+    else:
+        return metal
+    return torch.where((found.sum((1, 2)) > 8)[:, None, None], found, metal)
+
+
+def example(drawn, scanners, method, projector, generator, noise, device):
+    """(corrected, further inputs, what is to be added, where that is known) of a drawn batch, on SliceNet's grid"""
     with torch.no_grad():
-        truth_hu, metal = (torch.from_numpy(part).to(device) for part in random_slices(slices, generator))
-        pixel_mm = generator.uniform(*PIXELS_MM)
+        truth_hu, metal, _, pixel_mm = drawn
+        truth_hu, cover = truth_hu.to(device), metal.to(device, torch.float32)
         built, projector_of_scanner = scanners[generator.integers(len(scanners))]
         geometry = {name: getattr(built, name) for name in ("grid_pixels", "views", "cell_cm", "source_cm", "detector_cm")}
         scanner = replace(random_scanner(generator), **geometry)  # another protocol on one of the scanners that are built already
-        slices_hu = scanned(scanner, projector_of_scanner, truth_hu.float(), metal, pixel_mm, generator, noise)
-        mask = metal
-        if generator.random() < 0.35:  # as a threshold finds it
-            near = torch.nn.functional.max_pool2d(metal[:, None].float(), 21, 1, 10)[:, 0] > 0
-            found = (slices_hu >= generator.uniform(1800, 3000)) & near
-            mask = torch.where((found.sum((1, 2)) > 8)[:, None, None], found, metal)
+        slices_hu = scanned(scanner, projector_of_scanner, truth_hu, cover, pixel_mm, generator, noise)
+        if generator.random() < COARSE:
+            by = int(generator.choice(COARSENESS))
+            coarse = lambda one: torch.nn.functional.avg_pool2d(one[:, None], by)[:, 0]  # noqa: E731
+            slices_hu, truth_hu, cover = coarse(slices_hu), coarse(truth_hu), coarse(cover)
+        metal = cover >= 0.5
+        metal = torch.where(metal.any((1, 2))[:, None, None], metal, cover >= 0.9 * cover.amax((1, 2), keepdim=True))
+        pixel_mm *= GRID_PIXELS / metal.shape[1]
+        mask = masks_as_found(slices_hu, metal, generator)
         result, images = corrected(method, projector, slices_hu, mask, pixel_mm)
-        return result, images, hu_to_attenuation(truth_hu.float()) - result, ~(metal | mask)
+        grid = SliceGrid(metal.shape[1:], (pixel_mm, pixel_mm), GRID_PIXELS)
+        wanted = hu_to_attenuation(truth_hu) - result
+        result, wanted, images = grid.to_grid(result), grid.to_grid(wanted), {name: grid.to_grid(one) for name, one in images.items()}
+        images["metal"], images["trace"] = images["metal"].clamp(0, 1), images["trace"].clamp(0, 1)
+        return result, images, wanted, ~grid.mask_to_grid(metal)
 
 
-def train(data, output, seconds, device, leave_out):
-    slices = read_metal_free_slices(data, leave_out=leave_out)
-    generator, noise = numpy.random.default_rng(5), torch.Generator(device).manual_seed(1)
-    scanners = [(one, FanBeamProjector(one.geometry(), device=device)) for one in map(random_scanner, range(12))]
+@torch.no_grad()
+def validate(network, examples) -> dict:
+    """RMSE in HU outside metal, means of the slices: as scanned, corrected, and with SliceNet."""
+    errors = []
+    for result, images, wanted, known in examples:
+        left = (images["slice"] - result - wanted, wanted, wanted - network(result, images))
+        left = [attenuation_difference_to_hu(one) * known for one in left]
+        errors.append(torch.stack([(one.square().sum((1, 2)) / known.sum((1, 2))).sqrt() for one in left]))
+    uncorrected, without, result = torch.cat(errors, 1).mean(1).tolist()
+    return {"validation_rmse_hu": {"uncorrected": uncorrected, "without": without, "result": result}}
+
+
+def train(options):
+    torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = True
+    device, generator = options.device, numpy.random.default_rng(5)
+    training, validation = split_patients(read_metal_free_slices(options.data, leave_out=options.leave_out))
+    ahead = drawn_ahead(DrawnSlices(training, BATCH, 21, PIXELS_MM, with_noise=True), options.workers)
+    validating = drawn_ahead(DrawnSlices(validation, BATCH, 22, PIXELS_MM, with_noise=True), 0)
+    drawn_to_validate = [next(validating) for _ in range(options.validation_batches)]
+    noise = torch.Generator(device).manual_seed(1)
+    build = lambda seeds: [(one, FanBeamProjector(one.geometry(), device=device)) for one in map(random_scanner, seeds)]  # noqa: E731
     method, projector = SSLMAR(), get_projector(device)
-    network = SliceNet([48, 64, 96, 128, 160]).to(device, memory_format=torch.channels_last)
-    average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4)
-    kept, step, start = [], 0, time.monotonic()
-    while (share := (time.monotonic() - start) / seconds) < 1:
-        result, images, wanted, known = example(slices, scanners, method, projector, generator, noise, device)
+    unseen = build((101, 102))
+    fixed = method, projector, generator, noise, device
+    examples = [example(one, unseen, *fixed) for one in drawn_to_validate]
+    scanners = build(range(40, 40 + options.scanners))
+    if options.start:
+        network = load_network(SliceNet, options.start)[0].float().train().requires_grad_(True)
+    else:
+        network = SliceNet([48, 64, 96, 128, 160])
+    average = SliceNet(**network.options).to(device)
+    average.load_state_dict(network.state_dict())
+    network = network.to(device, memory_format=torch.channels_last)
+    print(json.dumps({"step": 0, **validate(average, examples)}), flush=True)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    kept, step = [], 0
+    start = last_validation = time.monotonic()
+    while (share := (time.monotonic() - start) / options.seconds) < 1:
+        result, images, wanted, known = example(next(ahead), scanners, *fixed)
         for one in range(BATCH):
-            kept.append((result[one], {name: image[one] for name, image in images.items()}, wanted[one], known[one]))
+            kept.append((result[one].half(), {name: image[one].half() for name, image in images.items()}, wanted[one].half(), known[one]))
+        del kept[: -options.kept]
         for _ in range(2):
             chosen = [kept[index] for index in generator.integers(len(kept), size=BATCH)]
             flip = (-1,) if generator.random() < 0.5 else ()
-            stack = lambda parts, flip=flip: torch.stack(list(parts)).flip(flip)  # noqa: E731
+            stack = lambda parts, flip=flip: torch.stack(list(parts)).float().flip(flip)  # noqa: E731
             inputs = {name: stack(one[1][name] for one in chosen) for name in chosen[0][1]}
+            before, wanted, known = (stack(one[part] for one in chosen) for part in (0, 2, 3))
             with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
-                added = network(stack(one[0] for one in chosen), inputs).float()
-            error = (added - stack(one[2] for one in chosen)) * stack(one[3] for one in chosen) / RESIDUAL_UNIT_PER_CM
+                added = network(before, inputs).float()
+            error = (added - wanted) * known / RESIDUAL_UNIT_PER_CM
             loss = (error.square().mean((1, 2)) + 1e-4).sqrt().mean() + 0.5 * error.abs().mean()
-            optimizer.param_groups[0]["lr"] = 1e-3 * min(1, (step + 1) / 100) * (0.49 * (1 + math.cos(math.pi * share)) + 0.02)
+            rate = options.rate * min(1, (step + 1) / 100) * (0.49 * (1 + math.cos(math.pi * min(share, 1))) + 0.02)
+            optimizer.param_groups[0]["lr"] = rate
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             if torch.isfinite(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)):
                 optimizer.step()
             step += 1
-            for name, tensor in network.state_dict().items():
-                average[name].lerp_(tensor, 1 - min(0.998, step / (step + 9)))
-        print(f"step {step}, loss {float(loss):.4f}", flush=True)
-    tensors = {name: tensor.half() for name, tensor in average.items()}
-    described = {"network": network.options, "step": step, "constants": {"artifact_hu": 15.0, "artifact_pixels": 4.0}}
-    save_weights(Path(output) / "slicenet.safetensors", tensors, described)
+            for mean, now in zip(average.parameters(), network.parameters(), strict=True):
+                mean.data.lerp_(now.data, 1 - min(0.998, step / (step + 9)))
+        if time.monotonic() - last_validation > options.validate_every or time.monotonic() - start >= options.seconds:
+            last_validation = time.monotonic()
+            facts = {"step": step, "scans": step // 2 * BATCH, "seconds": round(time.monotonic() - start), **validate(average, examples)}
+            print(json.dumps({"loss": float(loss), **facts}), flush=True)
+            tensors = {name: tensor.half() for name, tensor in average.state_dict().items()}
+            constants = {"artifact_hu": 15.0, "artifact_pixels": 4.0}
+            save_weights(options.output / "slicenet.safetensors", tensors, {"network": network.options, **facts, "constants": constants})
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
+    parser.add_argument("--from", dest="start", metavar="WEIGHTS", help="weights to start from, such as slicenet, the shipped ones")
     parser.add_argument("--seconds", type=float, default=560)
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--workers", type=int, default=7)
+    parser.add_argument("--scanners", type=int, default=7)
+    parser.add_argument("--kept", type=int, default=3500, help="examples, 4 MB each")
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--validate-every", type=float, default=60)
+    parser.add_argument("--validation-batches", type=int, default=8)
     parser.add_argument("--leave-out", nargs="*", default=(), help="files of DATA that are not read")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    train(options.data, options.output, options.seconds, options.device, options.leave_out)
+    train(options)

@@ -245,7 +245,7 @@ def test_too_little_memory(refusal, scan, tmp_path, monkeypatch):
 
     monkeypatch.setattr(correction._SliceRun, "correct_slices", none_left)
     assert "not enough memory" in refusal("correct", scan, tmp_path / "out.nrrd")
-    monkeypatch.setattr(correction, "segment_metal", none_left)
+    monkeypatch.setattr(correction, "find_metal", none_left)
     assert "memory is not enough" in refusal("correct", scan, tmp_path / "out.nrrd")
 
 

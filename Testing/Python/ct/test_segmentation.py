@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from SSLMARLib.ct.metal_search import MetalSearch
 from SSLMARLib.ct.reading_writing import read_volume
-from SSLMARLib.ct.segmentation import segment_metal, summarize_mask
+from SSLMARLib.ct.segmentation import segment_metal, summarize_mask, with_bright_rim
 from SSLMARLib.errors import InputError, NoMetalError
 
 SPACING_MM = (1.5, 0.5, 0.5)  # a voxel of 0.375 mm3
@@ -213,3 +213,13 @@ def test_a_scan_in_which_nothing_is_as_bright_as_metal_has_none_and_the_user_lea
     with pytest.raises(NoMetalError, match="No metal found.*0 lets the threshold alone decide"):
         segment_metal(voxels_hu, SPACING_MM)
     assert segment_metal(voxels_hu, SPACING_MM, MetalSearch(peak_hu=0)).sum() == 32
+
+
+@pytest.mark.parametrize("side_mm, is_coarse", [(1.0, False), (1.5, False), (3.0, True)])
+def test_bright_neighbors_count_in_coarse_scans_alone(side_mm, is_coarse):
+    voxels, mask = scan(), numpy.zeros((10, 20, 20), bool)
+    mask[4, 10, 10] = True
+    voxels[4, 10, 10:12], voxels[4, 9, 9], voxels[5, 10, 10], voxels[4, 11, 10] = 2500, 2500, 2500, 1999
+    rim = with_bright_rim(mask, voxels, (2.0, side_mm, 1.0))
+    assert numpy.argwhere(rim & ~mask).tolist() == ([[4, 10, 11]] if is_coarse else [])
+    assert mask.sum() == 1

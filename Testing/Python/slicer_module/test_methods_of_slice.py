@@ -84,9 +84,9 @@ def test_each_method_makes_what_its_preview_makes(metal_phantom, slicer_logic):
 
 
 def test_the_metal_is_looked_for_once(make_volume, slicer_logic, library, monkeypatch):
-    from SSLMARLib.ct import segmentation
+    from SSLMARLib import learned_metal
 
-    searches, search = [], segmentation.segment_metal
-    monkeypatch.setattr(segmentation, "segment_metal", lambda *arguments: searches.append(1) or search(*arguments))
+    searches, search = [], learned_metal.segment_metal
+    monkeypatch.setattr(learned_metal, "segment_metal", lambda *arguments: searches.append(1) or search(*arguments))
     slicer_logic.MethodsOfSlice(slicer_logic.prepareCorrection(make_volume(), sliceIndex=3), ("li", "nmar", "sslmar")).compute()
     assert len(library.calls) == 3 and len(searches) == 1

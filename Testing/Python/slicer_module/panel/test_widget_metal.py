@@ -198,7 +198,7 @@ def test_segment_metal_makes_a_segmentation_and_chooses_it(panel, volume, tools)
     from SSLMARLib.slicer_logic import metalMaskFromSegmentation
 
     ui, parameters = panel.ui, panel.parameterNode
-    assert ui.metalSourceLabel.text == "Apply takes as metal what the threshold finds."
+    assert ui.metalSourceLabel.text == "Apply takes as metal what is found above."
     ui.segmentMetalButton.click()
     segmentation = parameters.metalSegmentation
     assert ui.metalSegmentationSelector.currentNode() is segmentation

@@ -87,12 +87,16 @@ def test_a_preview_can_be_cancelled(rig, panel, volume, tools):
     assert tools.volume_names() == ["CT"]
 
 
-def test_packages_are_asked_for_on_apply_and_preview_only(panel, module, volume, tools, monkeypatch):
+def test_packages_are_asked_for_where_they_are_needed(panel, module, volume, tools, monkeypatch):
     asked = []
     monkeypatch.setattr(module, "ensurePackages", lambda file, method: asked.append((str(file), method)))
-    panel.parameterNode.method = "li"
+    panel.parameterNode.method, panel.parameterNode.learnedOutline = "li", False
     panel.ui.segmentMetalButton.click()
     assert not asked
+    panel.ui.learnedOutlineCheckBox.checked = True
+    panel.ui.segmentMetalButton.click()
+    assert [method for _, method in asked] == ["li"]
+    del asked[:]
     tools.apply(panel)
     tools.add_slice_view(volume, 1)
     panel.ui.previewSliceButton.click()
