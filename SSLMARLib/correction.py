@@ -90,8 +90,8 @@ def reduce_metal_artifacts(
 
     volume_hu: (slices, rows, columns) in Hounsfield units, integer or float; slices are the axial planes as stored.
     spacing_mm: voxel size in the same axis order, (slices, rows, columns).
-    metal: a mask (slices, rows, columns), non-zero = metal; or a `MetalSearch` that says how it is found; None and "learned" for the usual
-        one. In the sinograms of coarse scans what is bright beside it counts too (`ct.segmentation.with_bright_rim`).
+    metal: a mask (slices, rows, columns), non-zero = metal; or a `MetalSearch` that says how it is found; None for the usual one, "learned"
+        for that with a learned outline. In coarse scans what is bright beside it casts a shadow too (`ct.segmentation.with_bright_rim`).
     method: one of `available_methods()`, a .safetensors file that `sslmar train` wrote, or a `methods.base.Method`.
     device: "auto", "cpu" or "cuda".
     progress: called as progress(fraction from 0 to 1, message).
@@ -137,7 +137,7 @@ def _find_metal(volume_hu, spacing_mm, metal, device, progress, is_cancelled) ->
     """(mask, what the report says of how it was found, nothing where it was given)"""
     if isinstance(metal, str) and metal != LEARNED:
         raise InputError(f"metal is {metal!r}: give a mask, a MetalSearch, or {LEARNED!r}.")
-    search = MetalSearch() if metal is None or isinstance(metal, str) else metal
+    search = MetalSearch(learned_outline=metal == LEARNED) if metal is None or isinstance(metal, str) else metal
     progress(0.0, "Finding metal" if isinstance(search, MetalSearch) else "Checking the metal mask")
     if isinstance(search, MetalSearch):
         metal_mask, found_by = find_metal(volume_hu, spacing_mm, search, device, is_cancelled), search.to_dict()

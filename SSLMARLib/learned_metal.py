@@ -22,9 +22,9 @@ from .optional_imports import import_optional
 
 LEARNED = "learned"
 WEIGHTS = "metalnet"
-SHIPPED_SHA256 = "b886f72b7f30054e21cbe89fe166fdc216eb461b0d56b77ec8d7fb078d7ad678"
+SHIPPED_SHA256 = "d582fbe0252f63e7ce029d19473c0542d28bfd4815938a699d631db3bc02a674"
 SURROUNDINGS_PIXELS, SMALLEST_VIEW_PIXELS = 96, 224  # around the threshold's metal: what the network sees of a slice
-METAL_FROM = 0.4  # of what the network takes for the probability of metal
+METAL_FROM = 0.35  # of what the network takes for the probability of metal
 LEAST_SEEN = 0.25  # of a part in one slice; of less the threshold's outline is taken
 SHARP_BELOW_HU = 900.0  # the brightest neighbor of a part in its slice; a scan's blur makes some brighter
 NEIGHBORS_IN_SLICE = numpy.stack([numpy.zeros((3, 3)), numpy.ones((3, 3)), numpy.zeros((3, 3))]).astype(bool)

@@ -140,5 +140,5 @@ def _countKey(parameters):
 def _countText(count):
     if count.mask is None:
         return count.whyNone
-    text = _("Metal: {volume:.3g} ml ({voxels:,} voxels), slices: {slices}.")
+    text = _("Above it: {volume:.3g} ml ({voxels:,} voxels), slices: {slices}.")
     return text.format(volume=count.milliliters, voxels=count.voxels, slices=count.slices)

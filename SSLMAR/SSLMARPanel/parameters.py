@@ -41,7 +41,7 @@ class SSLMARParameterNode:
     smallestComponentMm3: Annotated[float, WithinRange(*SEARCH_LIMITS["smallestComponentMm3"])] = 1.0
     peakHu: Annotated[float, WithinRange(*SEARCH_LIMITS["peakHu"])] = 2750.0
     dilationMm: Annotated[float, WithinRange(*SEARCH_LIMITS["dilationMm"])] = 0.0
-    learnedOutline: bool = True
+    learnedOutline: bool = False
     showThresholdPreview: bool = True
     metalSegmentation: vtkMRMLSegmentationNode
     excludedSegmentIDs: list[str]

@@ -54,7 +54,7 @@ class SegmentationSection(Section):
         elif segmentation is None:
             text = _("Apply takes as metal what is found above.")
         else:
-            text = _("Apply takes the ticked segments as metal, not what is found above.")
+            text = _("Apply takes the ticked segments as metal.")
         self.ui.metalSourceLabel.text = text
         self.ui.metalSourceLabel.visible = segmentation is not None  # else the selector says it
 

@@ -13,7 +13,7 @@ _ARGUMENTS = {  # field of MetalSearch: (type, unit, help)
 }
 
 
-METAL_CHOICES = ("learned", "threshold")
+METAL_CHOICES = ("threshold", "learned")
 
 
 def _flag(name: str) -> str:
@@ -22,9 +22,7 @@ def _flag(name: str) -> str:
 
 def add_metal_arguments(parser: argparse.ArgumentParser) -> None:
     """--metal, and an option for each field of MetalSearch."""
-    parser.add_argument(
-        "--metal", choices=METAL_CHOICES, help="learned: a network outlines what the threshold finds (default); threshold: that alone"
-    )
+    parser.add_argument("--metal", choices=METAL_CHOICES, help="threshold: what reaches it (default); learned: a network outlines that")
     default = MetalSearch().to_dict()
     for name, (kind, unit, text) in _ARGUMENTS.items():
         parser.add_argument(_flag(name), type=kind, metavar=unit, help=f"{text} (default {default[name]:g})")
@@ -38,7 +36,7 @@ def given_flags(arguments: argparse.Namespace) -> list[str]:
 def metal_search(arguments: argparse.Namespace) -> MetalSearch:
     """The search that these arguments describe."""
     values = {name: getattr(arguments, name) for name in _ARGUMENTS if getattr(arguments, name) is not None}
-    return MetalSearch(**values, learned_outline=arguments.metal != "threshold")
+    return MetalSearch(**values, learned_outline=arguments.metal == "learned")
 
 
 def found_by(search: MetalSearch) -> str:

@@ -32,7 +32,7 @@ class MetalSearch:
     smallest_component_mm3: float = 1.0
     peak_hu: float = 2750.0
     dilation_mm: float = 0.0
-    learned_outline: bool = True
+    learned_outline: bool = False
 
     def __post_init__(self):
         for name, title, unit, advice in (

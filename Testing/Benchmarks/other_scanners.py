@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy
 
 from SSLMARLib import FanBeamGeometry, FanBeamProjector, read_volume, reduce_metal_artifacts
-from SSLMARLib.ct.segmentation import segment_metal
+from SSLMARLib.ct.metal_search import MetalSearch
 from SSLMARLib.errors import NoMetalError
 from SSLMARLib.learned_metal import find_metal
 from SSLMARLib.methods import get_method
@@ -77,7 +77,7 @@ def cases(data: Path):
 def found_mask(slice_hu, spacing_mm, kind: str):
     """As a user finds metal, or None where none is found."""
     try:
-        return find_metal(slice_hu, spacing_mm) if kind == "learned" else segment_metal(slice_hu, spacing_mm)
+        return find_metal(slice_hu, spacing_mm, MetalSearch(learned_outline=kind == "learned"))
     except NoMetalError:
         return None
 

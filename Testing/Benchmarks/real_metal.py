@@ -17,9 +17,10 @@ import matplotlib
 import numpy
 
 from SSLMARLib.correction import reduce_metal_artifacts
+from SSLMARLib.ct.metal_search import MetalSearch
 from SSLMARLib.ct.reading_writing import read_volume
-from SSLMARLib.ct.segmentation import segment_metal
 from SSLMARLib.evaluation.no_reference import measuring_regions, streak_amplitude_hu
+from SSLMARLib.learned_metal import find_metal
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "realmetal"
 SCANS = {
@@ -67,6 +68,7 @@ def show(row, slices, figures, metal, number) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", type=Path)
+    parser.add_argument("--learned", action="store_true", help="metal as the network outlines it, not as the threshold finds it")
     parser.add_argument("--methods", nargs="+", default=["nmar", "cnnmar", "sslmar"])
     arguments = parser.parse_args()
     matplotlib.use("Agg")
@@ -77,7 +79,7 @@ def main() -> None:
     rows = []
     for (scan, name), row in zip(SCANS.items(), axes, strict=True):
         volume = read_volume(DATA / f"{name}.nii.gz")
-        mask = segment_metal(volume.voxels_hu, volume.spacing_mm)
+        mask = find_metal(volume.voxels_hu, volume.spacing_mm, MetalSearch(learned_outline=arguments.learned))
         slices, figures, indices = measured_scan(volume, mask, arguments.methods)
         for number, index in enumerate(indices):
             print(scan, index + 1, *(f"{title} {values[number, 0]:.1f}/{values[number, 1]:.2f}" for title, values in figures.items()))

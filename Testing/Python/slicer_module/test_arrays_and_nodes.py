@@ -216,7 +216,7 @@ def test_metal_of_an_image_that_does_not_begin_at_0_is_found_in_its_place(make_v
     """As a segment, and from the segment back onto the grid: the segment is not moved where the volume is."""
     volume = begin_elsewhere(make_volume("oblique"))
     metal = voxels_of(volume) >= 2900
-    segmentation = slicer_logic.segmentMetal(volume, 2900, smallestComponentMm3=0.0, learnedOutline=False)
+    segmentation = slicer_logic.segmentMetal(volume, 2900, smallestComponentMm3=0.0)
     assert numpy.array_equal(slicer_logic.metalMaskFromSegmentation(segmentation, volume), metal)
     plain = make_volume("oblique")
     plain.SetIJKToRASMatrix(_moved_matrix(volume))

@@ -58,7 +58,7 @@ def test_the_segment_is_replaced_and_the_others_stay(set_up, slicer_logic, mask_
     segmentation.GetSegmentation().GetSegment(segment_id).SetColor(0.1, 0.2, 0.3)
     for row in (1, 16):
         voxels_of(volume)[5, row : row + 2, :3] = 3000
-        assert slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation, learnedOutline=False) is segmentation
+        assert slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation) is segmentation
         assert numpy.array_equal(mask_of(segmentation, volume, "Metal"), voxels_of(volume) >= 2900)
         for name, mask in others.items():
             assert numpy.array_equal(mask_of(segmentation, volume, name), mask)
@@ -72,7 +72,7 @@ def test_the_segment_is_added_where_there_is_none(set_up, slicer_logic, mask_of)
     volume, segmentation = set_up
     segments = segmentation.GetSegmentation()
     segments.RemoveSegment(segments.GetSegmentIdBySegmentName("Metal"))
-    slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation, learnedOutline=False)
+    slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation)
     assert names_of(segmentation) == ["Bone", "Air", "Metal"]
     assert numpy.array_equal(mask_of(segmentation, volume, "Metal"), voxels_of(volume) >= 2900)
 
@@ -81,7 +81,7 @@ def test_the_surface_in_3d_views_follows(set_up, slicer_logic):
     volume, segmentation = set_up
     assert segmentation.CreateClosedSurfaceRepresentation()
     bone, before = (surface_of(segmentation, name).GetBounds() for name in ("Bone", "Metal"))
-    slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation, learnedOutline=False)
+    slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation)
     after = surface_of(segmentation, "Metal")
     assert after is not None and after.GetNumberOfPoints() > 0 and after.GetBounds() != before
     assert surface_of(segmentation, "Bone").GetBounds() == bone
@@ -94,7 +94,7 @@ def test_the_panel_and_the_views_are_told(set_up, slicer_logic):
     seen = []
     segments = segmentation.GetSegmentation()
     segments.AddObserver(slicer.vtkSegmentation.SourceRepresentationModified, lambda *arguments: seen.append(1))
-    slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation, learnedOutline=False)
+    slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation)
     assert seen
 
 
@@ -106,7 +106,7 @@ def test_an_editor_can_go_on_with_the_segment(set_up, slicer_logic, mask_of):
     from SSLMARLib.slicer_logic.segmentations import labelmapOfMask
 
     volume, segmentation = set_up
-    slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation, learnedOutline=False)
+    slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation)
     metal = mask_of(segmentation, volume, "Metal")
     stroke = numpy.zeros((6, 20, 24), bool)
     stroke[4, 10:12, 10:12] = True
@@ -133,7 +133,7 @@ def test_transforms_between_volume_and_segmentation_are_honored(set_up, slicer_l
         moved.SetAndObserveTransformNodeID(transform.GetID())
         still.SetAndObserveTransformNodeID(None)
         for _ in range(2):
-            slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation, learnedOutline=False)
+            slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation)
             assert numpy.array_equal(mask_of(segmentation, volume, "Metal"), voxels_of(volume) >= 2900)
         segments = segmentation.GetSegmentation()
         segments.RemoveSegment(segments.GetSegmentIdBySegmentName("Metal"))
@@ -159,7 +159,7 @@ def test_a_surface_is_not_overwritten(make_volume, slicer_logic):
     source.Update()
     segmentation.AddSegmentFromClosedSurfaceRepresentation(source.GetOutput(), "Metal", (1.0, 0.0, 0.0))
     with pytest.raises(InputError, match="'Metal' of 'Drawn' is a surface"):
-        slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation, learnedOutline=False)
+        slicer_logic.segmentMetal(volume, 2900, segmentation=segmentation)
 
 
 def test_what_is_no_segmentation_is_refused(make_volume, slicer_logic):

@@ -40,7 +40,7 @@ def preview(slicer_logic):
 @pytest.mark.parametrize("geometry", ["RAS", "LPS", "left-handed", "oblique", "tilted gantry"])
 def test_a_preview_lies_where_its_slice_lies(make_volume, slicer_logic, preview, library, geometry):
     volume = make_volume(geometry)
-    node = preview(volume, 3, learnedOutline=False)
+    node = preview(volume, 3)
     assert node.GetName() == "CT preview"
     assert node.GetImageData().GetDimensions() == (24, 20, 1)
     for i, j in ((0, 0), (23, 19), (5, 7)):

@@ -197,7 +197,7 @@ def test_names_and_attributes(make_volume, slicer_logic, library):
         "SSLMAR.SmallestComponentMm3": "4.0",
         "SSLMAR.PeakHu": "2750.0",
         "SSLMAR.DilationMm": "0.0",
-        "SSLMAR.LearnedOutline": "True",
+        "SSLMAR.LearnedOutline": "False",
         "SSLMAR.RestoreMetal": "False",
         "SSLMAR.Strength": "1",
     }
@@ -594,7 +594,7 @@ def test_metal_is_segmented_by_the_threshold(make_volume, slicer_logic, geometry
     volume = make_volume(geometry)
     volume.SetAndObserveTransformNodeID(add_linear_transform(MOVE).GetID())
     before = slicer.util.arrayFromVolume(volume).copy()
-    segmentation = slicer_logic.segmentMetal(volume, 2900, smallestComponentMm3=0.0, learnedOutline=False)
+    segmentation = slicer_logic.segmentMetal(volume, 2900, smallestComponentMm3=0.0)
     assert segmentation.GetName() == "CT metal"
     segments = segmentation.GetSegmentation()
     assert [segments.GetSegment(i).GetName() for i in segments.GetSegmentIDs()] == ["Metal"]

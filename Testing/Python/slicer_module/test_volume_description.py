@@ -205,7 +205,7 @@ def test_a_result_of_this_module_is_told_so_and_not_as_the_vendor_s(add_ct, slic
 def test_an_aid_is_told_so(add_ct, slicer_logic, library, change):
     volume = add_ct()
     change(volume, (2, 3, slice(4)), 3000)
-    (remark,) = slicer_logic.describeVolume(slicer_logic.process(volume, sliceIndex=2, learnedOutline=False)).remarks[:1]
+    (remark,) = slicer_logic.describeVolume(slicer_logic.process(volume, sliceIndex=2)).remarks[:1]
     assert remark.startswith("This volume is no scan")
 
 

@@ -41,10 +41,10 @@ def ijk_to_ras(volume):
 def test_the_count_follows_the_threshold(panel, volume, tools):
     label = panel.ui.metalCountLabel
     tools.settle(panel)
-    assert label.text == "Metal: 0.004 ml (4 voxels), slices: 1."
+    assert label.text == "Above it: 0.004 ml (4 voxels), slices: 1."
     panel.ui.thresholdSliderWidget.value = 3000.0
     tools.settle(panel)
-    assert label.text.startswith("Metal: 0.004 ml (4 voxels)")
+    assert label.text.startswith("Above it: 0.004 ml (4 voxels)")
 
     import slicer
 

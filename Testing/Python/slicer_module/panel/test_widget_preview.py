@@ -90,7 +90,7 @@ def test_a_preview_can_be_cancelled(rig, panel, volume, tools):
 def test_packages_are_asked_for_where_they_are_needed(panel, module, volume, tools, monkeypatch):
     asked = []
     monkeypatch.setattr(module, "ensurePackages", lambda file, method: asked.append((str(file), method)))
-    panel.parameterNode.method, panel.parameterNode.learnedOutline = "li", False
+    panel.parameterNode.method = "li"
     panel.ui.segmentMetalButton.click()
     assert not asked
     panel.ui.learnedOutlineCheckBox.checked = True

@@ -42,7 +42,7 @@ def test_each_control_writes_the_parameter_node_and_back(panel, volume, tools):
         "smallestComponentSpinBox": (value(ui.smallestComponentSpinBox), 12.5, "smallestComponentMm3", 12.5, 3.0, 3.0),
         "peakSpinBox": (value(ui.peakSpinBox), 2900.0, "peakHu", 2900.0, 0.0, 0.0),
         "dilationSpinBox": (value(ui.dilationSpinBox), 1.5, "dilationMm", 1.5, 0.5, 0.5),
-        "learnedOutlineCheckBox": (checked(ui.learnedOutlineCheckBox), False, "learnedOutline", False, True, True),
+        "learnedOutlineCheckBox": (checked(ui.learnedOutlineCheckBox), True, "learnedOutline", True, False, False),
         "thresholdPreviewCheckBox": (checked(ui.thresholdPreviewCheckBox), False, "showThresholdPreview", False, True, True),
         "metalSegmentationSelector": (node(ui.metalSegmentationSelector), segmentation, "metalSegmentation", segmentation, None, None),
         "methodComboBox": (index(ui.methodComboBox), 0, "method", "li", "nmar", 1),
