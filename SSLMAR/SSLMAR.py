@@ -239,11 +239,15 @@ class SSLMARWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._isUpdating = False
 
     def ensurePackages(self):
-        """Ask for and install what the chosen method needs.
+        """Ask for and install what the chosen method needs, and with a learned outline what reads its weights, as those of the default.
 
         :raises SSLMARLib.MissingPackageError: something stays missing.
         """
-        ensurePackages(self.resourcePath("requirements.txt"), chosenMethod(self.parameterNode))
+        from SSLMARLib.methods import DEFAULT_METHOD
+
+        methods = [chosenMethod(self.parameterNode), *([DEFAULT_METHOD] if self.parameterNode.learnedOutline else [])]
+        for method in methods:
+            ensurePackages(self.resourcePath("requirements.txt"), method)
 
     def showStatus(self, text):
         self.ui.statusLabel.text = text

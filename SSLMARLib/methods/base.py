@@ -80,7 +80,7 @@ class Method(ABC):
     title: str
     description: str
     relative_cost: ClassVar[float | None] = None
-    packages: ClassVar[tuple[str, ...]] = ("safetensors",)  # of the weights that outline the metal
+    packages: ClassVar[tuple[str, ...]] = ()
     for_research: ClassVar[bool] = False
     learned_from: ClassVar[str] = ""
     published_rmse_hu: ClassVar[float | None] = None

@@ -95,7 +95,8 @@ def test_packages_are_asked_for_where_they_are_needed(panel, module, volume, too
     assert not asked
     panel.ui.learnedOutlineCheckBox.checked = True
     panel.ui.segmentMetalButton.click()
-    assert [method for _, method in asked] == ["li"]
+    assert [method for _, method in asked] == ["li", "sslmar"]
+    panel.ui.learnedOutlineCheckBox.checked = False
     del asked[:]
     tools.apply(panel)
     tools.add_slice_view(volume, 1)
