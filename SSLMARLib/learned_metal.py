@@ -27,7 +27,7 @@ SURROUNDINGS_PIXELS, SMALLEST_VIEW_PIXELS = 96, 224  # around the threshold's me
 METAL_FROM = 0.35  # of what the network takes for the probability of metal
 LEAST_SEEN = 0.25  # of a part in one slice; of less the threshold's outline is taken
 SHARP_BELOW_HU = 900.0  # the brightest neighbor of a part in its slice; a scan's blur makes some brighter
-NEIGHBORS_IN_SLICE = numpy.stack([numpy.zeros((3, 3)), numpy.ones((3, 3)), numpy.zeros((3, 3))]).astype(bool)
+NEIGHBORS_IN_SLICE = numpy.ones((3, 3), dtype=bool)
 
 
 def find_metal(
@@ -62,18 +62,16 @@ def _outlined(by_threshold, volume_hu, spacing_mm, search, device, is_cancelled)
     seen = _seen_by_network(by_threshold, volume_hu, device, is_cancelled)
     seen = _components_of_metal(seen, by_threshold, volume_hu, spacing_mm, search)
     is_sharp = _sharp_parts(by_threshold, volume_hu)
+    voxels = int(by_threshold.sum())
     parts, count = ndimage.label(by_threshold, structure=NEIGHBORS_26)
-    has_metal = _of_parts(ndimage.maximum, seen | is_sharp, parts, count)
-    by_threshold = (has_metal > 0)[parts]
+    by_threshold = (_of_parts(ndimage.maximum, seen | is_sharp, parts, count) > 0)[parts]
+    del parts
     if not by_threshold.any():
         raise NoMetalError(
-            f"No metal found: the network sees none in the {int((parts > 0).sum())} voxels that reach {search.threshold_hu:g} HU, so they "
+            f"No metal found: the network sees none in the {voxels} voxels that reach {search.threshold_hu:g} HU, so they "
             "count as dense bone, enamel or contrast medium; if they are metal all the same, let the threshold alone decide or give a mask."
         )
-    parts, count = ndimage.label(by_threshold, structure=NEIGHBORS_IN_SLICE)
-    is_hardly_seen = _of_parts(ndimage.mean, seen, parts, count) < LEAST_SEEN
-    is_hardly_seen[0] = False
-    return seen & ~is_sharp | is_hardly_seen[parts] | is_sharp & by_threshold
+    return seen & ~is_sharp | by_threshold & is_sharp | _hardly_seen_parts(by_threshold, seen)
 
 
 def _box_around(mask) -> tuple[slice, slice, slice]:
@@ -103,7 +101,7 @@ def _seen_by_network(by_threshold, volume_hu, device, is_cancelled) -> numpy.nda
 def _components_of_metal(seen, by_threshold, volume_hu, spacing_mm, search) -> numpy.ndarray:
     """Those components (26 neighbors) that the threshold found a part of, that are no specks, and that reach the metal peak."""
     labels, count = ndimage.label(seen, structure=NEIGHBORS_26)
-    voxels = numpy.bincount(labels.ravel(), minlength=count + 1)
+    voxels = numpy.bincount(labels[seen], minlength=count + 1)
     kept = _of_parts(ndimage.maximum, by_threshold, labels, count) > 0
     kept &= _of_parts(ndimage.maximum, volume_hu, labels, count) >= search.peak_hu
     if search.smallest_component_mm3 > 0:
@@ -112,18 +110,35 @@ def _components_of_metal(seen, by_threshold, volume_hu, spacing_mm, search) -> n
     return kept[labels]
 
 
+def _hardly_seen_parts(by_threshold, seen) -> numpy.ndarray:
+    """The parts of the threshold's mask in each slice of which less than LEAST_SEEN is seen, bool of the same shape."""
+    result = numpy.zeros_like(by_threshold)
+    for index in numpy.flatnonzero(by_threshold.any(axis=(1, 2))):
+        parts, count = ndimage.label(by_threshold[index], structure=NEIGHBORS_IN_SLICE)
+        is_hardly_seen = _of_parts(ndimage.mean, seen[index], parts, count) < LEAST_SEEN
+        is_hardly_seen[0] = False
+        result[index] = is_hardly_seen[parts]
+    return result
+
+
 def _sharp_parts(by_threshold, volume_hu) -> numpy.ndarray:
-    """The parts of the threshold's mask whose neighbors in the slice are all dark, bool of the same shape."""
-    parts, count = ndimage.label(by_threshold, structure=NEIGHBORS_IN_SLICE)
-    around = numpy.where(parts > 0, 0, ndimage.grey_dilation(parts, footprint=NEIGHBORS_IN_SLICE))
-    is_sharp = _of_parts(ndimage.maximum, volume_hu, around, count) < SHARP_BELOW_HU
-    is_sharp[0] = False
-    return is_sharp[parts]
+    """The parts of the threshold's mask in each slice whose neighbors there are all dark, bool of the same shape."""
+    result = numpy.zeros_like(by_threshold)
+    for index in numpy.flatnonzero(by_threshold.any(axis=(1, 2))):
+        parts, count = ndimage.label(by_threshold[index], structure=NEIGHBORS_IN_SLICE)
+        around = numpy.where(parts > 0, 0, ndimage.grey_dilation(parts, footprint=NEIGHBORS_IN_SLICE))
+        is_sharp = _of_parts(ndimage.maximum, volume_hu[index], around, count) < SHARP_BELOW_HU
+        is_sharp[0] = False
+        result[index] = is_sharp[parts]
+    return result
 
 
 def _of_parts(function, values, labels, count: int) -> numpy.ndarray:
     """What a function of scipy.ndimage gives for the labels 1 to count, and 0 for label 0: (count + 1,)"""
-    return numpy.append(0, function(values, labels, numpy.arange(1, count + 1))) if count else numpy.zeros(1)
+    if not count:
+        return numpy.zeros(1)
+    inside = labels > 0  # few of all voxels, so that little memory is needed
+    return numpy.append(0, function(values[inside], labels[inside], numpy.arange(1, count + 1)))
 
 
 @lru_cache(maxsize=2)
