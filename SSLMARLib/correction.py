@@ -272,7 +272,7 @@ class _SliceRun:
         import torch
 
         from .methods.base import MetalAffectedScan
-        from .methods.filters import metal_edge_weight, without_small_changes
+        from .methods.filters import corrected_in_slices
 
         original = self.volume_hu[indices]
         mask, shadow = self.metal_mask[indices], to_tensor(self.shadow_mask[indices], self.device)
@@ -283,13 +283,8 @@ class _SliceRun:
             )
             self.check_cancelled()
             reconstruction = self.method.image(scan)
-            change = without_small_changes(
-                reconstruction - scan.uncorrected_image, self.method.small_change_hu, self.method.small_change_pixels
-            )
-            difference = self.grid.from_grid(change)
-            edge = self.grid.from_grid(metal_edge_weight(scan.metal_mask)).clamp(0, 1)
-            result = slices + difference
-            result += edge * (self.grid.from_grid(reconstruction) - result)
+            small = self.method.small_change_hu, self.method.small_change_pixels
+            result = corrected_in_slices(slices, reconstruction, scan, self.grid, *small)
             self.check_cancelled()
             result = self.method.finish(slices, result, shadow, scan, self.grid)
             change = result - slices

@@ -112,24 +112,27 @@ def _components_of_metal(seen, by_threshold, volume_hu, spacing_mm, search) -> n
 
 def _hardly_seen_parts(by_threshold, seen) -> numpy.ndarray:
     """The parts of the threshold's mask in each slice of which less than LEAST_SEEN is seen, bool of the same shape."""
-    result = numpy.zeros_like(by_threshold)
-    for index in numpy.flatnonzero(by_threshold.any(axis=(1, 2))):
-        parts, count = ndimage.label(by_threshold[index], structure=NEIGHBORS_IN_SLICE)
-        is_hardly_seen = _of_parts(ndimage.mean, seen[index], parts, count) < LEAST_SEEN
-        is_hardly_seen[0] = False
-        result[index] = is_hardly_seen[parts]
-    return result
+    return _parts_in_slices(by_threshold, lambda index, parts, count: _of_parts(ndimage.mean, seen[index], parts, count) < LEAST_SEEN)
 
 
 def _sharp_parts(by_threshold, volume_hu) -> numpy.ndarray:
     """The parts of the threshold's mask in each slice whose neighbors there are all dark, bool of the same shape."""
-    result = numpy.zeros_like(by_threshold)
-    for index in numpy.flatnonzero(by_threshold.any(axis=(1, 2))):
-        parts, count = ndimage.label(by_threshold[index], structure=NEIGHBORS_IN_SLICE)
+
+    def is_sharp(index, parts, count):
         around = numpy.where(parts > 0, 0, ndimage.grey_dilation(parts, footprint=NEIGHBORS_IN_SLICE))
-        is_sharp = _of_parts(ndimage.maximum, volume_hu[index], around, count) < SHARP_BELOW_HU
-        is_sharp[0] = False
-        result[index] = is_sharp[parts]
+        return _of_parts(ndimage.maximum, volume_hu[index], around, count) < SHARP_BELOW_HU
+
+    return _parts_in_slices(by_threshold, is_sharp)
+
+
+def _parts_in_slices(mask, is_chosen: Callable) -> numpy.ndarray:
+    """The parts of a mask in each slice that is_chosen(index, labels, count) says, (count + 1,) booleans; bool of the mask's shape."""
+    result = numpy.zeros_like(mask)
+    for index in numpy.flatnonzero(mask.any(axis=(1, 2))):
+        parts, count = ndimage.label(mask[index], structure=NEIGHBORS_IN_SLICE)
+        chosen = is_chosen(index, parts, count)
+        chosen[0] = False
+        result[index] = chosen[parts]
     return result
 
 

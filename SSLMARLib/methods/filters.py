@@ -50,3 +50,15 @@ def kept_share(difference: torch.Tensor, small_change_hu: float, small_change_pi
     mean_square = gaussian_smoothing(difference.square(), small_change_pixels)
     small = small_change_hu / 1000 * WATER_ATTENUATION_PER_CM
     return mean_square / (mean_square + small**2)
+
+
+def corrected_in_slices(slices, reconstruction, scan, grid, small_change_hu: float, small_change_pixels: float) -> torch.Tensor:
+    """Slices that were loaded as images, with what the correction makes of them, both (slices, rows, columns) in 1/cm on their own grid.
+
+    reconstruction: the corrected image on the grid of the `base.MetalAffectedScan`, grid: the `ct.resampling.SliceGrid` between the two.
+    Added is the difference that the correction makes, `without_small_changes`; at metal the reconstruction itself counts.
+    """
+    change = without_small_changes(reconstruction - scan.uncorrected_image, small_change_hu, small_change_pixels)
+    result = slices + grid.from_grid(change)
+    edge = grid.from_grid(metal_edge_weight(scan.metal_mask)).clamp(0, 1)
+    return result + edge * (grid.from_grid(reconstruction) - result)

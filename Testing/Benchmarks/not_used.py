@@ -24,7 +24,7 @@ from SSLMARLib.ct.attenuation import attenuation_difference_to_hu, hu_to_attenua
 from SSLMARLib.ct.resampling import SliceGrid
 from SSLMARLib.methods import restoration
 from SSLMARLib.methods.base import MetalAffectedScan
-from SSLMARLib.methods.filters import metal_edge_weight, without_small_changes
+from SSLMARLib.methods.filters import corrected_in_slices
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.simulation.metal_masks import implant_in_volume
 from SSLMARLib.simulation.scanners import random_scanner
@@ -66,23 +66,18 @@ def finer_grid(data: Path, views: int, bins: int) -> None:
             grid, fine_grid = (SliceGrid(slices.shape[1:], spacing_mm[1:], size) for size in (own.image_shape[0], FINE_PIXELS))
             scan = MetalAffectedScan.from_images(grid.to_grid(slices), grid.mask_to_grid(metal), projector, 1)
             reconstruction = projector.fbp(method.correct(scan))
-            results.append(last_step(slices, reconstruction, scan, grid, method, 1.0))
+            small = method.small_change_hu, method.small_change_pixels
+            results.append(corrected_in_slices(slices, reconstruction, scan, grid, *small))
             again = MetalAffectedScan.from_images(fine_grid.to_grid(slices), fine_grid.mask_to_grid(metal), fine, FINE_DILATION_BINS)
             filled = fine.project(fine_grid.to_grid(grid.from_grid(prior.image)))
             reconstruction = fine.fbp(metal_trace_replacement(again.sinogram, filled, again.trace))
-            results.append(last_step(slices, reconstruction, again, fine_grid, method, FINE_PIXELS / own.image_shape[0]))
+            small = method.small_change_hu, method.small_change_pixels * FINE_PIXELS / own.image_shape[0]
+            results.append(corrected_in_slices(slices, reconstruction, again, fine_grid, *small))
             results += [method.finish(slices, one, metal, scan, grid) for one in results]
             left = [attenuation_difference_to_hu(one - truth)[~metal] for one in results]
             errors.append([float(one.square().mean().sqrt()) for one in left])
             print(f"{name}: " + ", ".join(f"{error:.1f}" for error in errors[-1]), flush=True)
     print("own grid, finer grid, own grid + SliceNet, finer grid + SliceNet:", numpy.round(numpy.mean(errors, axis=0), 2))
-
-
-def last_step(slices, reconstruction, scan, grid, method, pixels: float):
-    """As `reduce_metal_artifacts` puts the difference into the slice; pixels: of the projector's grid in one of the product's."""
-    change = without_small_changes(reconstruction - scan.uncorrected_image, method.small_change_hu, method.small_change_pixels * pixels)
-    result = slices + grid.from_grid(change)
-    return result + grid.from_grid(metal_edge_weight(scan.metal_mask)).clamp(0, 1) * (grid.from_grid(reconstruction) - result)
 
 
 def neighboring_slices(data: Path) -> None:

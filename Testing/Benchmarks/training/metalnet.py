@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy
 import torch
 from drawing import DrawnSlices, drawn_ahead
-from slicenet import scanned, split_patients
+from learning import Learner
+from slicenet import built_scanners, scanned, split_patients
 
 from SSLMARLib.methods.filters import gaussian_smoothing
 from SSLMARLib.networks.metal_network import MetalNet
-from SSLMARLib.networks.weights import load_network, save_weights
-from SSLMARLib.simulation.scanners import random_scanner
-from SSLMARLib.tomography import FanBeamProjector
+from SSLMARLib.networks.weights import save_weights
 from SSLMARLib.training.slices import read_metal_free_slices
 
 CHANNELS = (32, 64, 96, 128, 128)
@@ -125,7 +124,7 @@ def loss_of(logits, metal):
 
 
 def scan(drawn, scanners, generator, noise, device):
-    """(slices in HU not cut off, metal) of a drawn batch by a random scanner."""
+    """(slices in HU not cut off, metal, truth in HU) of a drawn batch by a random scanner."""
     truth, metal, contrast, pixel_mm = drawn
     truth, metal, contrast = (one.to(device, torch.float32) for one in (truth, metal, contrast))
     scanner, projector = scanners[generator.integers(len(scanners))]
@@ -162,17 +161,11 @@ def train(options):
     validating = drawn_ahead(DrawnSlices(validation, 8, 12, PIXELS_MM, with_contrast=True, with_noise=True), 0)
     drawn_to_validate = [next(validating) for _ in range(options.validation_batches)]
     noise = torch.Generator(device).manual_seed(1)
-    build = lambda seeds: [(one, FanBeamProjector(one.geometry(), device=device)) for one in map(random_scanner, seeds)]  # noqa: E731
-    scans_to_validate = [scan(one, [scanner], generator, noise, device) for scanner in build((101, 102, 103)) for one in drawn_to_validate]
-    scanners = build(range(20, 20 + options.scanners))
-    network = MetalNet(CHANNELS)
-    if options.start:
-        network = load_network(MetalNet, options.start)[0].float().train().requires_grad_(True)
-    network = network.to(device, memory_format=torch.channels_last)
-    average = MetalNet(**network.options).to(device)
-    average.load_state_dict(network.state_dict())
-    optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    kept, step = KeptScans(options.kept, 512, device), 0
+    unseen = built_scanners((101, 102, 103), device)
+    scans_to_validate = [scan(one, [scanner], generator, noise, device) for scanner in unseen for one in drawn_to_validate]
+    scanners = built_scanners(range(20, 20 + options.scanners), device)
+    learner = Learner(MetalNet(CHANNELS), options.start, device, options.rate)
+    kept = KeptScans(options.kept, 512, device)
     start = last_validation = time.monotonic()
     while (share := (time.monotonic() - start) / options.seconds) < 1:
         kept.add(*scan(next(ahead), scanners, generator, noise, device)[:2])
@@ -182,22 +175,16 @@ def train(options):
             images = torch.cat([images, metal_free_squares(training, generator, METAL_FREE).to(device)])
             metal = torch.nn.functional.pad(metal, (0, 0, 0, 0, 0, METAL_FREE))
             with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
-                logits = network(images)
+                logits = learner.network(images)
             loss = loss_of(logits.float(), metal)
-            optimizer.param_groups[0]["lr"] = options.rate * min(1, (step + 1) / 100) * (0.49 * (1 + math.cos(math.pi * share)) + 0.02)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if torch.isfinite(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)):
-                optimizer.step()
-            step += 1
-            for mean, now in zip(average.parameters(), network.parameters(), strict=True):
-                mean.data.lerp_(now.data, 1 - min(0.998, step / (step + 9)))
+            learner.learn(loss, share)
         if time.monotonic() - last_validation > options.validate_every or time.monotonic() - start >= options.seconds:
             last_validation = time.monotonic()
-            facts = {"step": step, "scans": kept.count, "seconds": round(time.monotonic() - start), **validate(average, scans_to_validate)}
+            seconds = round(time.monotonic() - start)
+            facts = {"step": learner.step, "scans": kept.count, "seconds": seconds, **validate(learner.average, scans_to_validate)}
             print(json.dumps({"loss": float(loss), **facts}), flush=True)
-            tensors = {name: tensor.half() for name, tensor in average.state_dict().items()}
-            save_weights(options.output / "metalnet.safetensors", tensors, {"network": network.options, "title": "MetalNet", **facts})
+            described = {"network": learner.network.options, "title": "MetalNet", **facts}
+            save_weights(options.output / "metalnet.safetensors", learner.weights(), described)
 
 
 if __name__ == "__main__":

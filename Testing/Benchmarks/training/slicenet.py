@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,15 +18,16 @@ from pathlib import Path
 import numpy
 import torch
 from drawing import DrawnSlices, drawn_ahead
+from learning import Learner
 
 from SSLMARLib.ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
 from SSLMARLib.ct.resampling import SliceGrid
 from SSLMARLib.methods.base import MetalAffectedScan
-from SSLMARLib.methods.filters import metal_edge_weight, without_small_changes
+from SSLMARLib.methods.filters import corrected_in_slices
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.networks.imgnet import RESIDUAL_UNIT_PER_CM
 from SSLMARLib.networks.slice_network import GRID_PIXELS, SliceNet
-from SSLMARLib.networks.weights import load_network, save_weights
+from SSLMARLib.networks.weights import save_weights
 from SSLMARLib.simulation.scan import ScanProtocol, simulate_scan
 from SSLMARLib.simulation.scanners import Scanner, random_scanner, smoothed_starved_rays
 from SSLMARLib.simulation.volume import blurred_along_detector
@@ -48,6 +48,11 @@ def split_patients(slices: MetalFreeSlices) -> tuple[MetalFreeSlices, MetalFreeS
     """(training, validation)"""
     patients = len(numpy.unique(slices.patients))
     return slices.split(VALIDATION_PATIENTS / patients, 4)
+
+
+def built_scanners(seeds, device) -> list[tuple[Scanner, FanBeamProjector]]:
+    """The random scanner of each seed, and its projector."""
+    return [(one, FanBeamProjector(one.geometry(), device=device)) for one in map(random_scanner, seeds)]
 
 
 def scanned(scanner: Scanner, projector, truth_hu, metal, pixel_mm, generator, noise, contrast=None, highest_hu=None):
@@ -85,9 +90,7 @@ def corrected(method, projector, slices_hu, mask, pixel_mm):
     slices = hu_to_attenuation(slices_hu)
     scan = MetalAffectedScan.from_images(grid.to_grid(slices), grid.mask_to_grid(mask), projector, 1)
     reconstruction = projector.fbp(method.correct(scan))
-    change = without_small_changes(reconstruction - scan.uncorrected_image, method.small_change_hu, method.small_change_pixels)
-    result = slices + grid.from_grid(change)
-    result += grid.from_grid(metal_edge_weight(scan.metal_mask)).clamp(0, 1) * (grid.from_grid(reconstruction) - result)
+    result = corrected_in_slices(slices, reconstruction, scan, grid, method.small_change_hu, method.small_change_pixels)
     images = {name: grid.from_grid(scan.images[name]) for name in ("prior", "nmar")}
     return result, {
         **images,
@@ -155,22 +158,14 @@ def train(options):
     validating = drawn_ahead(DrawnSlices(validation, BATCH, 22, PIXELS_MM, with_noise=True), 0)
     drawn_to_validate = [next(validating) for _ in range(options.validation_batches)]
     noise = torch.Generator(device).manual_seed(1)
-    build = lambda seeds: [(one, FanBeamProjector(one.geometry(), device=device)) for one in map(random_scanner, seeds)]  # noqa: E731
     method, projector = SSLMAR(), get_projector(device)
-    unseen = build((101, 102))
+    unseen = built_scanners((101, 102), device)
     fixed = method, projector, generator, noise, device
     examples = [example(one, unseen, *fixed) for one in drawn_to_validate]
-    scanners = build(range(40, 40 + options.scanners))
-    if options.start:
-        network = load_network(SliceNet, options.start)[0].float().train().requires_grad_(True)
-    else:
-        network = SliceNet([48, 64, 96, 128, 160])
-    average = SliceNet(**network.options).to(device)
-    average.load_state_dict(network.state_dict())
-    network = network.to(device, memory_format=torch.channels_last)
-    print(json.dumps({"step": 0, **validate(average, examples)}), flush=True)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    kept, step = [], 0
+    scanners = built_scanners(range(40, 40 + options.scanners), device)
+    learner = Learner(SliceNet([48, 64, 96, 128, 160]), options.start, device, options.rate)
+    print(json.dumps({"step": 0, **validate(learner.average, examples)}), flush=True)
+    kept = []
     start = last_validation = time.monotonic()
     while (share := (time.monotonic() - start) / options.seconds) < 1:
         result, images, wanted, known = example(next(ahead), scanners, *fixed)
@@ -184,25 +179,18 @@ def train(options):
             inputs = {name: stack(one[1][name] for one in chosen) for name in chosen[0][1]}
             before, wanted, known = (stack(one[part] for one in chosen) for part in (0, 2, 3))
             with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
-                added = network(before, inputs).float()
+                added = learner.network(before, inputs).float()
             error = (added - wanted) * known / RESIDUAL_UNIT_PER_CM
             loss = (error.square().mean((1, 2)) + 1e-4).sqrt().mean() + 0.5 * error.abs().mean()
-            rate = options.rate * min(1, (step + 1) / 100) * (0.49 * (1 + math.cos(math.pi * min(share, 1))) + 0.02)
-            optimizer.param_groups[0]["lr"] = rate
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if torch.isfinite(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)):
-                optimizer.step()
-            step += 1
-            for mean, now in zip(average.parameters(), network.parameters(), strict=True):
-                mean.data.lerp_(now.data, 1 - min(0.998, step / (step + 9)))
+            learner.learn(loss, share)
         if time.monotonic() - last_validation > options.validate_every or time.monotonic() - start >= options.seconds:
             last_validation = time.monotonic()
-            facts = {"step": step, "scans": step // 2 * BATCH, "seconds": round(time.monotonic() - start), **validate(average, examples)}
+            step, seconds = learner.step, round(time.monotonic() - start)
+            facts = {"step": step, "scans": step // 2 * BATCH, "seconds": seconds, **validate(learner.average, examples)}
             print(json.dumps({"loss": float(loss), **facts}), flush=True)
-            tensors = {name: tensor.half() for name, tensor in average.state_dict().items()}
             constants = {"artifact_hu": 15.0, "artifact_pixels": 4.0}
-            save_weights(options.output / "slicenet.safetensors", tensors, {"network": network.options, **facts, "constants": constants})
+            described = {"network": learner.network.options, **facts, "constants": constants}
+            save_weights(options.output / "slicenet.safetensors", learner.weights(), described)
 
 
 if __name__ == "__main__":
