@@ -25,7 +25,8 @@ WEIGHTS = "metalnet"
 SHIPPED_SHA256 = "d582fbe0252f63e7ce029d19473c0542d28bfd4815938a699d631db3bc02a674"
 SURROUNDINGS_PIXELS, SMALLEST_VIEW_PIXELS = 96, 224  # around the threshold's metal: what the network sees of a slice
 METAL_FROM = 0.35  # of what the network takes for the probability of metal
-LEAST_SEEN = 0.25  # of a part in one slice; of less the threshold's outline is taken
+LEAST_SEEN = 0.25  # of a part in one slice; of less the threshold's outline is taken, but where the network is
+CERTAIN_FROM = 0.8  # of some metal in it: the streaks around amalgam are many times as large as what made them
 SHARP_BELOW_HU = 900.0  # the brightest neighbor of a part in its slice; a scan's blur makes some brighter
 NEIGHBORS_IN_SLICE = numpy.ones((3, 3), dtype=bool)
 
@@ -59,7 +60,7 @@ def find_metal(
 
 def _outlined(by_threshold, volume_hu, spacing_mm, search, device, is_cancelled) -> numpy.ndarray:
     """The threshold's mask as the network outlines it, both (slices, rows, columns)."""
-    seen = _seen_by_network(by_threshold, volume_hu, device, is_cancelled)
+    seen, is_certain = _seen_by_network(by_threshold, volume_hu, device, is_cancelled)
     seen = _components_of_metal(seen, by_threshold, volume_hu, spacing_mm, search)
     is_sharp = _sharp_parts(by_threshold, volume_hu)
     voxels = int(by_threshold.sum())
@@ -71,7 +72,7 @@ def _outlined(by_threshold, volume_hu, spacing_mm, search, device, is_cancelled)
             f"No metal found: the network sees none in the {voxels} voxels that reach {search.threshold_hu:g} HU, so they "
             "count as dense bone, enamel or contrast medium; if they are metal all the same, let the threshold alone decide or give a mask."
         )
-    return seen & ~is_sharp | by_threshold & is_sharp | _hardly_seen_parts(by_threshold, seen)
+    return seen & ~is_sharp | by_threshold & is_sharp | _hardly_seen_parts(by_threshold, seen, is_certain & seen)
 
 
 def _box_around(mask) -> tuple[slice, slice, slice]:
@@ -84,18 +85,19 @@ def _box_around(mask) -> tuple[slice, slice, slice]:
     return tuple(box)
 
 
-def _seen_by_network(by_threshold, volume_hu, device, is_cancelled) -> numpy.ndarray:
-    """What the network takes for metal, bool (slices, rows, columns), in slices with the threshold's metal."""
+def _seen_by_network(by_threshold, volume_hu, device, is_cancelled) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """What the network takes for metal, and what for certain, bool (slices, rows, columns), in slices with the threshold's metal."""
     import torch
 
     seen, network = numpy.zeros(by_threshold.shape, dtype=bool), _network(device)
+    is_certain = numpy.zeros_like(seen)
     with torch.inference_mode():
         for index in numpy.flatnonzero(by_threshold.any(axis=(1, 2))):
             if is_cancelled is not None and is_cancelled():
                 raise Cancelled("Cancelled; nothing was changed.")
             logits = network(to_tensor(volume_hu[index : index + 1], device, torch.float32))
-            seen[index] = to_array(logits[0] > math.log(METAL_FROM / (1 - METAL_FROM)))
-    return seen
+            seen[index], is_certain[index] = (to_array(logits[0] > math.log(one / (1 - one))) for one in (METAL_FROM, CERTAIN_FROM))
+    return seen, is_certain
 
 
 def _components_of_metal(seen, by_threshold, volume_hu, spacing_mm, search) -> numpy.ndarray:
@@ -110,9 +112,14 @@ def _components_of_metal(seen, by_threshold, volume_hu, spacing_mm, search) -> n
     return kept[labels]
 
 
-def _hardly_seen_parts(by_threshold, seen) -> numpy.ndarray:
-    """The parts of the threshold's mask in each slice of which less than LEAST_SEEN is seen, bool of the same shape."""
-    return _parts_in_slices(by_threshold, lambda index, parts, count: _of_parts(ndimage.mean, seen[index], parts, count) < LEAST_SEEN)
+def _hardly_seen_parts(by_threshold, seen, is_certain) -> numpy.ndarray:
+    """The parts of the threshold's mask in each slice of which less than LEAST_SEEN is seen, and nothing for certain, bool of its shape."""
+
+    def is_hardly_seen(index, parts, count):
+        is_certain_somewhere = _of_parts(ndimage.maximum, is_certain[index], parts, count) > 0
+        return (_of_parts(ndimage.mean, seen[index], parts, count) < LEAST_SEEN) & ~is_certain_somewhere
+
+    return _parts_in_slices(by_threshold, is_hardly_seen)
 
 
 def _sharp_parts(by_threshold, volume_hu) -> numpy.ndarray:

@@ -22,6 +22,7 @@ class MetalAffectedScan:
     trace: (slices, views, bins) boolean, True where rays cross metal (eq. 1).
     metal_mask: (slices, rows, columns) boolean, on the projector's image grid.
     images: what a method's `correct` keeps for its `finish`, by name: (slices, rows, columns) in 1/cm, on that grid.
+    is_measured: whether the sinogram is a scanner's (or simulated as such), and not projected from reconstructed slices.
     """
 
     sinogram: torch.Tensor
@@ -29,13 +30,15 @@ class MetalAffectedScan:
     metal_mask: torch.Tensor
     projector: FanBeamProjector
     images: dict[str, torch.Tensor] = field(default_factory=dict)
+    is_measured: bool = True
 
     @classmethod
     def from_images(cls, image, metal_mask, projector, trace_dilation_bins: int = 0) -> MetalAffectedScan:
         """Project images (slices, rows, columns) in 1/cm that have artifacts, as scanners hand out no sinograms (III-E)."""
         from ..sinogram.trace import metal_trace
 
-        return cls(projector.project(image), metal_trace(metal_mask, projector, trace_dilation_bins), metal_mask, projector)
+        trace = metal_trace(metal_mask, projector, trace_dilation_bins)
+        return cls(projector.project(image), trace, metal_mask, projector, is_measured=False)
 
     @cached_property
     def metal_path_cm(self) -> torch.Tensor:

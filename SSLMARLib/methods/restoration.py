@@ -26,13 +26,14 @@ class Restoration:
     completed_sinogram: S_sn of eq. 2, (slices, views, bins). completed_image: its FBP, (slices, rows, columns) in 1/cm.
     refined_images: X_out of eq. 5, one of each iteration. Each iteration after the first refines the FBP of the sinogram whose
     trace was replaced by the projections of the former one. Empty where SinoNet works alone.
-    nmar_image: of the scan, the same shape, where ImgNet sees it.
+    nmar_image, measured_image: of the scan, the same shape, where ImgNet sees them; the latter of the last iteration.
     """
 
     completed_sinogram: torch.Tensor
     completed_image: torch.Tensor
     refined_images: list[torch.Tensor]
     nmar_image: torch.Tensor | None = None
+    measured_image: torch.Tensor | None = None
 
     @property
     def prior_image(self) -> torch.Tensor:
@@ -76,6 +77,7 @@ def run_networks(
             if share is None:
                 share = trusted_share(measured, reference_image, scan.uncorrected_image, scan.metal_mask, constants)
             further["measured"] = reference_image + share[:, None, None] * (measured - reference_image)
+            restoration.measured_image = further["measured"]
         image = network.refine(image, further)
         restoration.refined_images.append(image)
     return restoration

@@ -12,7 +12,7 @@ from .filters import gaussian_smoothing
 
 LARGEST_ARTIFACT_HU = 400.0  # counted of what was taken away from a pixel: edges of metal are no measure of artifacts
 WEIGHTS = "slicenet"
-SHIPPED_SHA256 = "d09ba065b7f2a6eca8f748e8c2679b8856b6b797f8daaf23717b40b608f7fe07"
+SHIPPED_SHA256 = "b077e644f424f05f4881ec46f8dcb91f0dfe896d7c2ad39771c53bc131ff90a0"
 
 
 class SliceFinish:

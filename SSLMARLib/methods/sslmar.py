@@ -42,12 +42,19 @@ class SSLMAR(LearnedMethod):
     constants_class = SSLMARConstants
     channels_last = True
 
-    def __init__(self, weights: str | os.PathLike | None = None, iterations: int | None = None, with_slice_network: bool = True):
+    def __init__(
+        self,
+        weights: str | os.PathLike | None = None,
+        iterations: int | None = None,
+        with_slice_network: bool = True,
+        with_prior_network: bool = True,
+    ):
         """weights: see `LearnedMethod`. iterations: of ImgNet and metal trace replacement; None for as many as the weights'
-        description says; 0 for SinoNet alone. with_slice_network: whether slices that were loaded as images are finished by SliceNet.
+        description says; 0 for SinoNet alone. with_slice_network: whether slices that were loaded as images are finished by SliceNet;
+        with_prior_network: whether measured sinograms are filled once more, with the image that PriorNet betters.
         """
         super().__init__(weights)
-        self.iterations, self.with_slice_network = iterations, with_slice_network
+        self.iterations, self.with_slice_network, self.with_prior_network = iterations, with_slice_network, with_prior_network
 
     def correct(self, scan: MetalAffectedScan) -> torch.Tensor:
         """Corrected sinograms (slices, views, bins): eq. 8 with the refined image as prior, its soft tissue partly uniform.
@@ -68,14 +75,25 @@ class SSLMAR(LearnedMethod):
         scan.images["prior"] = image
         if restoration.nmar_image is not None:
             scan.images["nmar"] = restoration.nmar_image
+        if restoration.measured_image is not None:
+            scan.images["measured"] = restoration.measured_image
         uniform = tissue_processing(image, scan.metal_mask, constants.soft_tissue_hu, constants.border_pixels)
-        return replaced_sinogram(image + constants.tissue_share * (uniform - image), scan)
+        corrected = replaced_sinogram(image + constants.tissue_share * (uniform - image), scan)
+        if self.with_prior_network and scan.is_measured and {"nmar", "measured"} <= set(scan.images):
+            corrected = replaced_sinogram(self._prior_finish(corrected, scan), scan)
+        return corrected
 
     def finish(self, slices, corrected, metal_mask, scan, grid) -> torch.Tensor:
         """The corrected slices with what SliceNet adds to them, see `base.Method.finish`; as they are where `correct` kept no images."""
         if not self.with_slice_network or not {"prior", "nmar"} <= set(scan.images):
             return corrected
         return self._slice_finish(slices, corrected, metal_mask, scan, grid)
+
+    @cached_property
+    def _prior_finish(self):
+        from .prior_finish import PriorFinish
+
+        return PriorFinish()
 
     @cached_property
     def _slice_finish(self):

@@ -90,6 +90,7 @@ def measured(projector) -> dict[str, list[float]]:
         for part in ("cnnmar", "sslmar.sinogram_network", "sslmar.image_network"):
             methods[f"{part} untrained"] = with_untrained(part, Path(folder))
         methods["sslmar.sinogram_network alone"] = SSLMAR(iterations=0)
+        methods["sslmar without PriorNet"] = SSLMAR(with_prior_network=False)
         for name, method in methods.items():
             figures[name] = rmse_hu(projector.fbp(method.correct(scan)), truth, scan.metal_mask)
     for name in set_apart():

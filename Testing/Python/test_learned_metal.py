@@ -7,6 +7,7 @@ import json
 import numpy
 import pytest
 import torch
+from scipy import ndimage
 
 from SSLMARLib import Cancelled, InputError, MetalSearch, NoMetalError, cli, find_metal, learned_metal, reduce_metal_artifacts, sample_data
 from SSLMARLib import segment_metal as by_threshold
@@ -84,6 +85,22 @@ def test_what_the_network_does_not_see_in_one_slice_stays_and_what_it_nowhere_se
     monkeypatch.setattr(learned_metal, "_network", lambda device: lambda slices_hu: torch.full(slices_hu.shape, -9.0))
     with pytest.raises(NoMetalError, match="the network sees none in the [0-9]+ voxels that reach 2000 HU"):
         find_metal(voxels_hu, spacing_mm, LEARNED)
+
+
+@pytest.mark.parametrize(("logit", "is_network_s"), [(4.0, True), (0.5, False)])
+def test_a_small_part_of_what_the_threshold_finds_is_the_metal_where_the_network_is_certain(hip, monkeypatch, logit, is_network_s):
+    """The streaks around amalgam reach the threshold too, and there are many times as many of them."""
+    voxels_hu, spacing_mm = hip.volume.voxels_hu.clip(max=3000), hip.volume.spacing_mm
+    parts, _ = ndimage.label(by_threshold(voxels_hu, spacing_mm)[0], numpy.ones((3, 3)))
+    part = parts == numpy.bincount(parts[parts > 0]).argmax()
+    places = numpy.argwhere(part)
+    core = part & (numpy.hypot(*(numpy.indices(part.shape) - places[len(places) // 2][:, None, None])) < 3)
+    assert 8 < core.sum() < 0.1 * part.sum()
+    voxels_hu[0][core] = 3071
+    network = lambda slices_hu: torch.where(slices_hu > 3000, logit, -9.0)  # noqa: E731
+    monkeypatch.setattr(learned_metal, "_network", lambda device: network)
+    found = find_metal(voxels_hu, spacing_mm, LEARNED)[0]
+    assert (found & part == (core if is_network_s else part)).all()
 
 
 def test_dilation_and_cancelling(hip):

@@ -31,14 +31,15 @@ SQUARE, STEPS = 224, 3  # pixels; steps after each eight scans
 MOST_KEPT = 14000
 PIXELS_MM = (0.40, 1.05)
 METAL_FREE = 4  # further squares of a step: slices as they are, with brightened bone
-HIGHEST_HU, TOP_HU = 3071.0, 20000.0
+HIGHEST_HU, TOP_HU = 3071.0, 60000.0
+METALS = {"titanium": 0.3, "cobalt_chromium": 0.2, "stainless_steel": 0.2, "amalgam": 0.18, "gold": 0.05, "platinum": 0.04, "iron": 0.03}
 
 
 class KeptScans:
     """Scans in HU, not cut off, and the metal in them, on the device; the oldest give way."""
 
     def __init__(self, capacity: int, size: int, device):
-        self.images = torch.zeros(capacity, size, size, dtype=torch.int16, device=device)
+        self.images = torch.zeros(capacity, size, size, dtype=torch.float16, device=device)
         self.metal = torch.zeros(capacity, size, size, dtype=torch.bool, device=device)
         self.places = [None] * capacity
         self.count = 0
@@ -47,7 +48,7 @@ class KeptScans:
         """images (slices, rows, columns) HU, metal boolean."""
         for image, one in zip(images, metal, strict=True):
             number = self.count % len(self.places)
-            self.images[number], self.metal[number] = image.round().to(torch.int16), one
+            self.images[number], self.metal[number] = image.half(), one
             found = one.nonzero() if one.any() else (image > 1200).nonzero()
             self.places[number] = found[torch.randint(len(found), (16,), device=found.device)].cpu().numpy() if len(found) else None
             self.count += 1
@@ -79,11 +80,11 @@ def squares(kept: KeptScans, generator, count: int, plain: float):
     draw = lambda low, high: torch.from_numpy(generator.uniform(low, high, (count, 1, 1)).astype(numpy.float32)).to(device)  # noqa: E731
     chosen = lambda share: torch.from_numpy(generator.random((count, 1, 1)) < share).to(device)  # noqa: E731
     cut_off = torch.where(chosen(0.1 if is_plain else 0.35), draw(2000, 3300), HIGHEST_HU)
-    cut_off = torch.where(chosen(0.2), draw(3300, TOP_HU), cut_off)
+    cut_off = torch.where(chosen(0.2), draw(math.log(3300), math.log(TOP_HU)).exp(), cut_off)
     cut_off_before = chosen(0.4)  # the kernel and the pixels come after it where a scan was resampled later
     images = torch.where(cut_off_before, torch.minimum(images, cut_off), images)
     if not is_plain and generator.random() < 0.5:
-        images = torch.minimum(images, draw(4000, TOP_HU))
+        images = torch.minimum(images, draw(math.log(4000), math.log(TOP_HU)).exp())
         images = gaussian_smoothing(images, generator.uniform(0.4, 1.5) * min(zoom, 1.0))
     if not is_plain and generator.random() < 0.3:
         images = images + generator.uniform(0.2, 1.2) * (images - gaussian_smoothing(images, generator.uniform(0.8, 2.0)))
@@ -129,7 +130,7 @@ def scan(drawn, scanners, generator, noise, device):
     truth, metal, contrast = (one.to(device, torch.float32) for one in (truth, metal, contrast))
     scanner, projector = scanners[generator.integers(len(scanners))]
     with torch.no_grad():
-        images = scanned(scanner, projector, truth, metal, pixel_mm, generator, noise, contrast=contrast, highest_hu=TOP_HU)
+        images = scanned(scanner, projector, truth, metal, pixel_mm, generator, noise, METALS, contrast, TOP_HU)
     return images, metal >= 0.5, truth
 
 
@@ -182,7 +183,7 @@ def train(options):
             last_validation = time.monotonic()
             seconds = round(time.monotonic() - start)
             facts = {"step": learner.step, "scans": kept.count, "seconds": seconds, **validate(learner.average, scans_to_validate)}
-            print(json.dumps({"loss": float(loss), **facts}), flush=True)
+            print(json.dumps({"loss": float(loss.detach()), **facts}), flush=True)
             described = {"network": learner.network.options, "title": "MetalNet", **facts}
             save_weights(options.output / "metalnet.safetensors", learner.weights(), described)
 

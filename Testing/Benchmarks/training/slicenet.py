@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +23,14 @@ from learning import Learner
 
 from SSLMARLib.ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
 from SSLMARLib.ct.resampling import SliceGrid
+from SSLMARLib.learned_metal import METAL_FROM
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.filters import corrected_in_slices
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.networks.imgnet import RESIDUAL_UNIT_PER_CM
+from SSLMARLib.networks.metal_network import MetalNet
 from SSLMARLib.networks.slice_network import GRID_PIXELS, SliceNet
-from SSLMARLib.networks.weights import save_weights
+from SSLMARLib.networks.weights import load_network, save_weights
 from SSLMARLib.simulation.scan import ScanProtocol, simulate_scan
 from SSLMARLib.simulation.scanners import Scanner, random_scanner, smoothed_starved_rays
 from SSLMARLib.simulation.volume import blurred_along_detector
@@ -39,8 +42,8 @@ from SSLMARLib.training.slices import MetalFreeSlices, read_metal_free_slices
 METALS = {"titanium": 0.36, "cobalt_chromium": 0.25, "stainless_steel": 0.25, "amalgam": 0.05, "gold": 0.03, "platinum": 0.03, "iron": 0.03}
 BATCH = 8
 PIXELS_MM = (0.45, 0.95)
-COARSE, COARSENESS = 0.15, (2, 4)  # share of the batches with pixels so many times as large
-FOUND_BY_THRESHOLD, OUTLINED = 0.35, 0.2  # shares of the batches, the others have the true mask
+COARSE, COARSENESS = 0.25, (2, 4)  # share of the batches with pixels so many times as large
+FOUND_BY_THRESHOLD, OUTLINED, BY_NETWORK = 0.25, 0.15, 0.2  # shares of the batches, the others have the true mask
 VALIDATION_PATIENTS = 3
 
 
@@ -55,25 +58,27 @@ def built_scanners(seeds, device) -> list[tuple[Scanner, FanBeamProjector]]:
     return [(one, FanBeamProjector(one.geometry(), device=device)) for one in map(random_scanner, seeds)]
 
 
-def scanned(scanner: Scanner, projector, truth_hu, metal, pixel_mm, generator, noise, contrast=None, highest_hu=None):
+def random_protocol(generator, metals) -> ScanProtocol:
+    """One of the metals (their shares by name), and how the ends of its shadow are thinned."""
+    material = str(generator.choice(list(metals), p=list(metals.values())))
+    return ScanProtocol(noise="shared", material=material, partial_volume_divisor=float(generator.choice((4, 4, 2, 1))))
+
+
+def scanned(scanner: Scanner, projector, truth_hu, metal, pixel_mm, generator, noise, metals=None, contrast=None, highest_hu=None):
     """The slices (slices, rows, columns) in HU as this scanner shows them, with metal; each time with another metal.
 
-    metal: how much of a pixel it covers. contrast: contrast medium, as a share of titanium's attenuation. highest_hu: in place of the
-    scanner's own.
+    metal: how much of a pixel it covers. metals: the share of each, METALS where there are none. contrast: contrast medium, as a share of
+    titanium's attenuation. highest_hu: in place of the scanner's own.
     """
-    names = list(METALS)
-    protocol = ScanProtocol(
-        noise="shared", material=str(generator.choice(names, p=list(METALS.values()))),
-        partial_volume_divisor=float(generator.choice((4, 4, 2, 1))),
-    )  # fmt: skip
+    protocol = random_protocol(generator, metals or METALS)
     grid = SliceGrid(truth_hu.shape[1:], (pixel_mm, pixel_mm), projector.geometry.image_shape[0])
-    cover = metal.float()
+    image = grid.to_grid(hu_to_attenuation(truth_hu)).clamp(min=0)
+    cover = grid.to_grid(metal.float()).clamp(0, 1)
+    cover = torch.where(cover < 0.05, 0.0, cover)
     if contrast is not None:
         titanium = ScanProtocol(material="titanium").metal_attenuation_per_cm
-        cover = torch.maximum(cover, contrast * (titanium / protocol.metal_attenuation_per_cm))
-    cover = grid.to_grid(cover).clamp(0, 1)
-    image = grid.to_grid(hu_to_attenuation(truth_hu)).clamp(min=0)
-    cover = torch.where(cover < 0.05, 0.0, cover)
+        contrast = grid.to_grid(contrast).clamp(0, 1) * (titanium / protocol.metal_attenuation_per_cm)
+        cover = torch.maximum(cover, torch.where(contrast < 1e-4, 0.0, contrast))
     scan = simulate_scan(image, cover, projector, scanner.protocol(protocol), noise, pixel_size_cm=grid.pixel_mm / 10)
     sinogram = scan.sinogram
     if scanner.smoothed_from is not None:
@@ -100,19 +105,21 @@ def corrected(method, projector, slices_hu, mask, pixel_mm):
     }
 
 
-def masks_as_found(slices_hu, metal, generator):
-    """The true metal (slices, rows, columns); at times as a threshold finds it, or a little larger or smaller."""
+def masks_as_found(slices_hu, metal, generator, metal_network=None):
+    """The true metal (slices, rows, columns); at times as a threshold or MetalNet finds it, or a little larger or smaller."""
     kind, widened = generator.random(), lambda mask, size: torch.nn.functional.max_pool2d(mask[:, None].float(), size, 1, size // 2)[:, 0]
     if kind < FOUND_BY_THRESHOLD:
         found = (slices_hu >= generator.uniform(1800, 3000)) & (widened(metal, 21) > 0)
     elif kind < FOUND_BY_THRESHOLD + OUTLINED:
         found = widened(metal, 3) > 0 if generator.random() < 0.6 else widened(~metal, 3) == 0
+    elif metal_network is not None and kind < FOUND_BY_THRESHOLD + OUTLINED + BY_NETWORK:
+        found = (metal_network(slices_hu) > math.log(METAL_FROM / (1 - METAL_FROM))) & (widened(metal, 21) > 0)
     else:
         return metal
     return torch.where((found.sum((1, 2)) > 8)[:, None, None], found, metal)
 
 
-def example(drawn, scanners, method, projector, generator, noise, device):
+def example(drawn, scanners, method, projector, metal_network, generator, noise, device):
     """(corrected, further inputs, what is to be added, where that is known) of a drawn batch, on SliceNet's grid"""
     with torch.no_grad():
         truth_hu, metal, _, pixel_mm = drawn
@@ -128,7 +135,7 @@ def example(drawn, scanners, method, projector, generator, noise, device):
         metal = cover >= 0.5
         metal = torch.where(metal.any((1, 2))[:, None, None], metal, cover >= 0.9 * cover.amax((1, 2), keepdim=True))
         pixel_mm *= GRID_PIXELS / metal.shape[1]
-        mask = masks_as_found(slices_hu, metal, generator)
+        mask = masks_as_found(slices_hu, metal, generator, metal_network)
         result, images = corrected(method, projector, slices_hu, mask, pixel_mm)
         grid = SliceGrid(metal.shape[1:], (pixel_mm, pixel_mm), GRID_PIXELS)
         wanted = hu_to_attenuation(truth_hu) - result
@@ -160,7 +167,8 @@ def train(options):
     noise = torch.Generator(device).manual_seed(1)
     method, projector = SSLMAR(), get_projector(device)
     unseen = built_scanners((101, 102), device)
-    fixed = method, projector, generator, noise, device
+    metal_network = load_network(MetalNet, "metalnet")[0].to(device)
+    fixed = method, projector, metal_network, generator, noise, device
     examples = [example(one, unseen, *fixed) for one in drawn_to_validate]
     scanners = built_scanners(range(40, 40 + options.scanners), device)
     learner = Learner(SliceNet([48, 64, 96, 128, 160]), options.start, device, options.rate)
@@ -187,7 +195,7 @@ def train(options):
             last_validation = time.monotonic()
             step, seconds = learner.step, round(time.monotonic() - start)
             facts = {"step": step, "scans": step // 2 * BATCH, "seconds": seconds, **validate(learner.average, examples)}
-            print(json.dumps({"loss": float(loss), **facts}), flush=True)
+            print(json.dumps({"loss": float(loss.detach()), **facts}), flush=True)
             constants = {"artifact_hu": 15.0, "artifact_pixels": 4.0}
             described = {"network": learner.network.options, **facts, "constants": constants}
             save_weights(options.output / "slicenet.safetensors", learner.weights(), described)

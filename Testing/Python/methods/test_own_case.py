@@ -44,6 +44,8 @@ def test_each_learned_part_has_an_effect_that_the_figures_show(figures):
         assert figures["sslmar"][slice_index] < 0.7 * figures["sslmar.image_network untrained"][slice_index]
         assert figures["sslmar.sinogram_network alone"][slice_index] < 0.9 * figures["li"][slice_index]
         assert figures["sslmar"][slice_index] < 0.99 * figures["sslmar.sinogram_network untrained"][slice_index]
+        assert figures["sslmar"][slice_index] < 0.9 * figures["sslmar without PriorNet"][slice_index]
+    assert figures["volume, sslmar"][0] < 0.99 * figures["volume, sslmar without SliceNet"][0]
 
 
 @pytest.mark.parametrize("name", [name for name, one in METHODS.items() if one.for_research])
