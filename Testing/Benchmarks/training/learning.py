@@ -1,15 +1,32 @@
-"""How SliceNet and MetalNet learn: AdamW, a rate that falls as a cosine over a given time, and a moving average of the weights."""
+"""How SliceNet, PriorNet and MetalNet learn: AdamW, a rate that falls as a cosine over a given time, a moving average of the weights.
+
+A training that was cut off goes on from its last checkpoint where its output folder has one: weights, optimizer, place in the schedule.
+"""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy
 import torch
 
+from SSLMARLib.atomic_files import write_complete
 from SSLMARLib.networks.weights import load_network
 
 WARM_UP_STEPS, LEAST_SHARE_OF_RATE = 100, 0.02
 LARGEST_GRADIENT, LONGEST_MEMORY = 1.0, 0.998
+
+
+def steps_before(path: Path) -> int:
+    """Of a training's checkpoint, 0 without one: for its seeds, so that it does not see the same slices again."""
+    return torch.load(path, map_location="cpu", weights_only=True)["step"] if path.exists() else 0
+
+
+def reseed(generator, noise: torch.Generator, steps: int) -> None:
+    """Set numpy's and torch's generator, which drew what validates, to what follows from the steps before alone."""
+    generator.bit_generator.state = numpy.random.default_rng(steps).bit_generator.state
+    noise.manual_seed(2 + steps)
 
 
 class Learner:
@@ -37,6 +54,21 @@ class Learner:
         self.step += 1
         for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
             mean.data.lerp_(now.data, 1 - min(LONGEST_MEMORY, self.step / (self.step + 9)))
+
+    def save(self, path: Path, seconds: float) -> None:
+        """Write a checkpoint, whole or not at all; seconds: that the training took so far."""
+        parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "_optimizer")}
+        write_complete(path, lambda partial: torch.save({**parts, "step": self.step, "seconds": seconds}, partial), overwrite=True)
+
+    def resume(self, path: Path) -> float:
+        """Go on from a checkpoint, if there is one; the seconds that it took, else 0."""
+        if not path.exists():
+            return 0.0
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        for name in ("network", "average", "_optimizer"):
+            getattr(self, name).load_state_dict(checkpoint[name])
+        self.step = checkpoint["step"]
+        return checkpoint["seconds"]
 
     def weights(self) -> dict:
         """The average in half precision."""

@@ -3,8 +3,9 @@
     python Testing/Benchmarks/training/metalnet.py DATA OUTPUT [--seconds 560] [--device cuda] [--workers 7]
 
 DATA is a folder of metal-free scans, as `sslmar train` reads it; three of its patients validate. OUTPUT/metalnet.safetensors and its JSON
-file come out, anew with each validation. One loop: eight slices are scanned and kept, then some steps learn from squares of what is kept,
-each time with another kernel, size of pixels, and cut-off.
+file come out, anew with each validation, and a checkpoint, from which the
+same command goes on. One loop: eight slices are scanned and kept, then some steps learn from squares of what is kept, each time with
+another kernel, size of pixels, and cut-off.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy
 import torch
 from drawing import DrawnSlices, drawn_ahead
-from learning import Learner
+from learning import Learner, reseed, steps_before
 from slicenet import built_scanners, scanned, split_patients
 
 from SSLMARLib.methods.filters import gaussian_smoothing
@@ -156,9 +157,11 @@ def validate(network, scans) -> dict:
 def train(options):
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
+    checkpoint = options.output / "metalnet_checkpoint.pt"
+    steps = steps_before(checkpoint)
     device, generator = options.device, numpy.random.default_rng(3)
     training, validation = split_patients(read_metal_free_slices(options.data, leave_out=options.leave_out))
-    ahead = drawn_ahead(DrawnSlices(training, 8, 11, PIXELS_MM, with_contrast=True, with_noise=True), options.workers)
+    ahead = drawn_ahead(DrawnSlices(training, 8, 11 + steps, PIXELS_MM, with_contrast=True, with_noise=True), options.workers)
     validating = drawn_ahead(DrawnSlices(validation, 8, 12, PIXELS_MM, with_contrast=True, with_noise=True), 0)
     drawn_to_validate = [next(validating) for _ in range(options.validation_batches)]
     noise = torch.Generator(device).manual_seed(1)
@@ -167,7 +170,9 @@ def train(options):
     scanners = built_scanners(range(20, 20 + options.scanners), device)
     learner = Learner(MetalNet(CHANNELS), options.start, device, options.rate)
     kept = KeptScans(options.kept, 512, device)
-    start = last_validation = time.monotonic()
+    reseed(generator, noise, steps)
+    last_validation = time.monotonic()
+    start = last_validation - learner.resume(checkpoint)
     while (share := (time.monotonic() - start) / options.seconds) < 1:
         kept.add(*scan(next(ahead), scanners, generator, noise, device)[:2])
         for _ in range(options.steps if kept.count > 64 else 1):
@@ -186,6 +191,7 @@ def train(options):
             print(json.dumps({"loss": float(loss.detach()), **facts}), flush=True)
             described = {"network": learner.network.options, "title": "MetalNet", **facts}
             save_weights(options.output / "metalnet.safetensors", learner.weights(), described)
+            learner.save(checkpoint, time.monotonic() - start)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python Testing/Benchmarks/training/priornet.py DATA OUTPUT [--from priornet] [--seconds 560] [--device cuda] [--workers 7]
 
 DATA is a folder of metal-free scans, as `sslmar train` reads it; three of its patients validate. OUTPUT/priornet.safetensors and its JSON
-file come out, anew with each validation. One loop: eight sinograms are simulated and corrected as the product does and kept, then two steps
-learn from any eight of those kept: from the image, and from what eq. 8 makes of it.
+file come out, anew with each validation, and a checkpoint, from which the
+same command goes on. One loop: eight sinograms are simulated and corrected as the product does and kept, then two steps learn from any
+eight of those kept: from the image, and from what eq. 8 makes of it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy
 import torch
 from drawing import DrawnSlices, drawn_ahead
-from learning import Learner
+from learning import Learner, reseed, steps_before
 from slicenet import masks_as_found, random_protocol, split_patients
 
 from SSLMARLib.ct.attenuation import attenuation_difference_to_hu, attenuation_to_hu, hu_to_attenuation
@@ -134,11 +135,13 @@ def validate(network, batches, projector) -> dict:
 def train(options):
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
+    checkpoint = options.output / "priornet_checkpoint.pt"
+    steps = steps_before(checkpoint)
     device, generator = options.device, numpy.random.default_rng(6)
     training, validation = split_patients(read_metal_free_slices(options.data, leave_out=options.leave_out))
     projector, method = get_projector(device), SSLMAR(with_prior_network=False)
     pixels = projector.geometry.image_shape[0]
-    ahead = drawn_ahead(DrawnSlices(training, BATCH, 31 + options.seed, PIXELS_MM, with_noise=True, pixels=pixels), options.workers)
+    ahead = drawn_ahead(DrawnSlices(training, BATCH, 31 + options.seed + steps, PIXELS_MM, with_noise=True, pixels=pixels), options.workers)
     validating = drawn_ahead(DrawnSlices(validation, BATCH, 32, PIXELS_MM, with_noise=True, pixels=pixels), 0)
     drawn_to_validate = [next(validating) for _ in range(options.validation_batches)]
     noise = torch.Generator(device).manual_seed(1)
@@ -147,7 +150,9 @@ def train(options):
     learner = Learner(PriorNet(CHANNELS), options.start, device, options.rate)
     print(json.dumps({"step": 0, **validate(learner.average, to_validate, projector)}), flush=True)
     kept = []
-    start = last_validation = time.monotonic()
+    reseed(generator, noise, steps)
+    last_validation = time.monotonic()
+    start = last_validation - learner.resume(checkpoint)
     while (share := (time.monotonic() - start) / options.seconds) < 1:
         made = examples(next(ahead), *fixed).of(lambda one: one if one.dtype == torch.bool else one.half())
         kept += [made.of(lambda tensor, index=index: tensor[index].clone()) for index in range(BATCH)]
@@ -167,6 +172,7 @@ def train(options):
             print(json.dumps({"loss": float(loss.detach()), **facts}), flush=True)
             described = {"network": learner.network.options, "title": "PriorNet", **facts}
             save_weights(options.output / "priornet.safetensors", learner.weights(), described)
+            learner.save(checkpoint, time.monotonic() - start)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python Testing/Benchmarks/training/slicenet.py DATA OUTPUT [--from slicenet] [--seconds 560] [--device cuda] [--workers 7]
 
 DATA is a folder of metal-free scans, as `sslmar train` reads it; three of its patients validate. OUTPUT/slicenet.safetensors and its JSON
-file come out, anew with each validation. One loop: eight slices are scanned and corrected as the product does and kept, then two steps
-learn from any eight of those kept.
+file come out, anew with each validation, and a checkpoint, from which the
+same command goes on. One loop: eight slices are scanned and corrected as the product does and kept, then two steps learn from any eight
+of those kept.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy
 import torch
 from drawing import DrawnSlices, drawn_ahead
-from learning import Learner
+from learning import Learner, reseed, steps_before
 
 from SSLMARLib.ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
 from SSLMARLib.ct.resampling import SliceGrid
@@ -159,9 +160,11 @@ def validate(network, examples) -> dict:
 def train(options):
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
+    checkpoint = options.output / "slicenet_checkpoint.pt"
+    steps = steps_before(checkpoint)
     device, generator = options.device, numpy.random.default_rng(5)
     training, validation = split_patients(read_metal_free_slices(options.data, leave_out=options.leave_out))
-    ahead = drawn_ahead(DrawnSlices(training, BATCH, 21, PIXELS_MM, with_noise=True), options.workers)
+    ahead = drawn_ahead(DrawnSlices(training, BATCH, 21 + steps, PIXELS_MM, with_noise=True), options.workers)
     validating = drawn_ahead(DrawnSlices(validation, BATCH, 22, PIXELS_MM, with_noise=True), 0)
     drawn_to_validate = [next(validating) for _ in range(options.validation_batches)]
     noise = torch.Generator(device).manual_seed(1)
@@ -174,7 +177,9 @@ def train(options):
     learner = Learner(SliceNet([48, 64, 96, 128, 160]), options.start, device, options.rate)
     print(json.dumps({"step": 0, **validate(learner.average, examples)}), flush=True)
     kept = []
-    start = last_validation = time.monotonic()
+    reseed(generator, noise, steps)
+    last_validation = time.monotonic()
+    start = last_validation - learner.resume(checkpoint)
     while (share := (time.monotonic() - start) / options.seconds) < 1:
         result, images, wanted, known = example(next(ahead), scanners, *fixed)
         for one in range(BATCH):
@@ -199,6 +204,7 @@ def train(options):
             constants = {"artifact_hu": 15.0, "artifact_pixels": 4.0}
             described = {"network": learner.network.options, **facts, "constants": constants}
             save_weights(options.output / "slicenet.safetensors", learner.weights(), described)
+            learner.save(checkpoint, time.monotonic() - start)
 
 
 if __name__ == "__main__":
