@@ -8,7 +8,6 @@ of a part, the threshold's outline stays, so that nothing that a scan shows is l
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy
 from scipy import ndimage
@@ -25,8 +24,8 @@ WEIGHTS = "metalnet"
 SHIPPED_SHA256 = "d582fbe0252f63e7ce029d19473c0542d28bfd4815938a699d631db3bc02a674"
 SURROUNDINGS_PIXELS, SMALLEST_VIEW_PIXELS = 96, 224  # around the threshold's metal: what the network sees of a slice
 METAL_FROM = 0.35  # of what the network takes for the probability of metal
-LEAST_SEEN = 0.25  # of a part in one slice; of less the threshold's outline is taken, but where the network is
-CERTAIN_FROM = 0.8  # of some metal in it: the streaks around amalgam are many times as large as what made them
+LEAST_SEEN = 0.25  # of a part in one slice; of less the threshold's outline is taken, unless the network is certain of some metal there
+CERTAIN_FROM = 0.8  # so it is with amalgam, whose streaks reach the threshold too and are many times as large as what made them
 SHARP_BELOW_HU = 900.0  # the brightest neighbor of a part in its slice; a scan's blur makes some brighter
 NEIGHBORS_IN_SLICE = numpy.ones((3, 3), dtype=bool)
 
@@ -151,9 +150,8 @@ def _of_parts(function, values, labels, count: int) -> numpy.ndarray:
     return numpy.append(0, function(values[inside], labels[inside], numpy.arange(1, count + 1)))
 
 
-@lru_cache(maxsize=2)
 def _network(device: str):
     from .networks.metal_network import MetalNet
-    from .networks.weights import load_network
+    from .networks.weights import shipped_network
 
-    return load_network(MetalNet, WEIGHTS, SHIPPED_SHA256)[0].to(device)
+    return shipped_network(MetalNet, WEIGHTS, SHIPPED_SHA256, device)[0]

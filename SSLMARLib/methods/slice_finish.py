@@ -5,7 +5,7 @@ import torch
 from ..ct.resampling import SliceGrid
 from ..ct.scale import WATER_ATTENUATION_PER_CM
 from ..networks.slice_network import GRID_PIXELS, SliceNet
-from ..networks.weights import load_network
+from ..networks.weights import shipped_network
 from ..sinogram.trace import trace_share
 from .base import MetalAffectedScan
 from .filters import gaussian_smoothing
@@ -15,29 +15,18 @@ WEIGHTS = "slicenet"
 SHIPPED_SHA256 = "b077e644f424f05f4881ec46f8dcb91f0dfe896d7c2ad39771c53bc131ff90a0"
 
 
-class SliceFinish:
-    """Keeps the network from batch to batch. Called as `base.Method.finish`."""
-
-    def __init__(self):
-        self._networks: dict[torch.device, tuple[SliceNet, dict]] = {}
-
-    def __call__(self, slices, corrected, metal_mask, scan: MetalAffectedScan, grid: SliceGrid) -> torch.Tensor:
-        own_grid = SliceGrid(grid.shape, grid.spacing_mm, GRID_PIXELS)
-        images = {name: own_grid.to_grid(grid.from_grid(scan.images[name])) for name in ("prior", "nmar")}
-        images["slice"] = own_grid.to_grid(slices)
-        images["metal"] = own_grid.to_grid(metal_mask.float()).clamp(0, 1)
-        images["trace"] = own_grid.to_grid(grid.from_grid(trace_share(scan.trace, scan.projector))).clamp(0, 1)
-        network, constants = self._network(slices.device)
-        on_grid = own_grid.to_grid(corrected)
-        taken_away = torch.where(images["metal"] > 0, 0.0, images["slice"] - on_grid)
-        added = network(on_grid, images) * artifact_share(taken_away, **constants)
-        return corrected + own_grid.from_grid(added)
-
-    def _network(self, device: torch.device) -> tuple[SliceNet, dict]:
-        if device not in self._networks:
-            network, description = load_network(SliceNet, WEIGHTS, SHIPPED_SHA256)
-            self._networks[device] = network.to(device, memory_format=torch.channels_last), description["constants"]
-        return self._networks[device]
+def finished_slices(slices, corrected, metal_mask, scan: MetalAffectedScan, grid: SliceGrid) -> torch.Tensor:
+    """The corrected slices with what SliceNet adds to them; arguments and result as of `base.Method.finish`."""
+    own_grid = SliceGrid(grid.shape, grid.spacing_mm, GRID_PIXELS)
+    images = {name: own_grid.to_grid(grid.from_grid(scan.images[name])) for name in ("prior", "nmar")}
+    images["slice"] = own_grid.to_grid(slices)
+    images["metal"] = own_grid.to_grid(metal_mask.float()).clamp(0, 1)
+    images["trace"] = own_grid.to_grid(grid.from_grid(trace_share(scan.trace, scan.projector))).clamp(0, 1)
+    network, description = shipped_network(SliceNet, WEIGHTS, SHIPPED_SHA256, slices.device, channels_last=True)
+    on_grid = own_grid.to_grid(corrected)
+    taken_away = torch.where(images["metal"] > 0, 0.0, images["slice"] - on_grid)
+    added = network(on_grid, images) * artifact_share(taken_away, **description["constants"])
+    return corrected + own_grid.from_grid(added)
 
 
 def artifact_share(taken_away: torch.Tensor, artifact_hu: float, artifact_pixels: float) -> torch.Tensor:

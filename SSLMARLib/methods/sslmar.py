@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .base import MetalAffectedScan
@@ -80,23 +79,15 @@ class SSLMAR(LearnedMethod):
         uniform = tissue_processing(image, scan.metal_mask, constants.soft_tissue_hu, constants.border_pixels)
         corrected = replaced_sinogram(image + constants.tissue_share * (uniform - image), scan)
         if self.with_prior_network and scan.is_measured and {"nmar", "measured"} <= set(scan.images):
-            corrected = replaced_sinogram(self._prior_finish(corrected, scan), scan)
+            from .prior_finish import better_prior
+
+            corrected = replaced_sinogram(better_prior(corrected, scan), scan)
         return corrected
 
     def finish(self, slices, corrected, metal_mask, scan, grid) -> torch.Tensor:
         """The corrected slices with what SliceNet adds to them, see `base.Method.finish`; as they are where `correct` kept no images."""
         if not self.with_slice_network or not {"prior", "nmar"} <= set(scan.images):
             return corrected
-        return self._slice_finish(slices, corrected, metal_mask, scan, grid)
+        from .slice_finish import finished_slices
 
-    @cached_property
-    def _prior_finish(self):
-        from .prior_finish import PriorFinish
-
-        return PriorFinish()
-
-    @cached_property
-    def _slice_finish(self):
-        from .slice_finish import SliceFinish
-
-        return SliceFinish()
+        return finished_slices(slices, corrected, metal_mask, scan, grid)

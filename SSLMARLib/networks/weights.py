@@ -3,6 +3,7 @@
 Nothing is unpickled and nothing is fetched: weights come with the package, or from a folder that the user trained into.
 """
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -60,6 +61,14 @@ def load_network(network_class: type, name_or_path: str | Path, pinned_sha256: s
             f"The weights {name_or_path} do not fit the network of {network_class.title}: give those that `sslmar train` wrote for it."
         ) from None
     return network.requires_grad_(False).eval(), description
+
+
+@functools.lru_cache(maxsize=8)
+def shipped_network(network_class: type, name: str, pinned_sha256: str, device, channels_last: bool = False):
+    """`load_network` of shipped weights, on a device, read once and kept. channels_last: whether its weights lie in memory so."""
+    torch = import_optional("torch")
+    network, description = load_network(network_class, name, pinned_sha256)
+    return network.to(device, memory_format=torch.channels_last if channels_last else torch.preserve_format), description
 
 
 def load_description(name_or_path: str | Path) -> dict:

@@ -103,7 +103,7 @@ def examples(drawn, method, projector, generator, noise, device) -> Examples:
     corrected = projector.fbp(method.correct(affected))
     wanted = projector.fbp(metal_free) - corrected
     again = replaced(corrected, trace, projector) + projector.fbp(affected.interpolated_sinogram)
-    return Examples(corrected, network_inputs(corrected, affected), wanted, corrected + wanted - again, ~metal, trace)
+    return Examples(corrected, network_inputs(affected), wanted, corrected + wanted - again, ~metal, trace)
 
 
 def replaced(image, trace, projector) -> torch.Tensor:
@@ -120,7 +120,7 @@ def error_of(added, wanted, known):
 
 @torch.no_grad()
 def validate(network, batches, projector) -> dict:
-    """RMSE in HU outside metal, means of the slices: uncorrected, LI's second best (without PriorNet), its image, and after eq. 8."""
+    """RMSE in HU outside metal, means of the slices: uncorrected, without PriorNet, its image, and after eq. 8."""
     errors = []
     for one in batches:
         added = network(one.corrected, one.inputs)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from SSLMARLib.ct.scale import WATER_ATTENUATION_PER_CM
+from SSLMARLib.methods import prior_finish
 from SSLMARLib.methods.base import MetalAffectedScan
-from SSLMARLib.methods.prior_finish import PriorFinish, network_inputs
 from SSLMARLib.methods.sslmar import SSLMAR
 from SSLMARLib.networks.slice_network import PriorNet
 
@@ -50,9 +50,8 @@ def test_an_untrained_network_gives_the_corrected_image_back(water_and_metal, pr
     water, metal = water_and_metal
     scan = scan_of(water, metal, projector, is_measured=True)
     scan.images = {"prior": water, "nmar": water, "measured": water}
-    finish = PriorFinish()
-    monkeypatch.setattr(finish, "_network", lambda device: PriorNet([4, 8]))
-    inputs = network_inputs(water, scan)
+    monkeypatch.setattr(prior_finish, "shipped_network", lambda *_, **__: (PriorNet([4, 8]), {}))
+    inputs = prior_finish.network_inputs(scan)
     assert set(inputs) == {*PriorNet.differences, "metal", "trace"}
     assert all(one.shape == water.shape for one in inputs.values())
-    assert torch.equal(finish(scan.sinogram, scan), projector.fbp(scan.sinogram))
+    assert torch.equal(prior_finish.better_prior(scan.sinogram, scan), projector.fbp(scan.sinogram))
