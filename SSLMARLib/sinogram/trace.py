@@ -21,11 +21,13 @@ def metal_trace(metal_mask: torch.Tensor, projector: FanBeamProjector, dilation_
         raise InputError(f"The metal trace cannot be dilated by {dilation_bins} bins: give 0, 1, 2, ...")
     with torch.no_grad():
         trace = projector.project(metal_mask.to(projector.dtype)) > SHORTEST_PATH_CM
-        if dilation_bins:
-            rows = trace.reshape(-1, 1, trace.shape[-1]).float()
-            width = 2 * int(dilation_bins) + 1
-            trace = torch.nn.functional.max_pool1d(rows, width, stride=1, padding=int(dilation_bins)).view(trace.shape) > 0
-    return trace
+    return widened(trace, int(dilation_bins)) if dilation_bins else trace
+
+
+def widened(trace: torch.Tensor, bins: int) -> torch.Tensor:
+    """A boolean trace (..., views, bins), wider by so many bins on both sides of each run along the detector."""
+    rows = trace.reshape(-1, 1, trace.shape[-1]).float()
+    return torch.nn.functional.max_pool1d(rows, 2 * bins + 1, stride=1, padding=bins).view(trace.shape) > 0
 
 
 def trace_share(trace: torch.Tensor, projector: FanBeamProjector) -> torch.Tensor:

@@ -11,20 +11,17 @@ another kernel, size of pixels, and cut-off.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import time
 from pathlib import Path
 
 import numpy
 import torch
 from drawing import DrawnSlices, drawn_ahead
-from learning import Learner, reseed, steps_before
+from learning import Course, Learner, checkpoint_path, steps_before
 from slicenet import built_scanners, scanned, split_patients
 
 from SSLMARLib.methods.filters import gaussian_smoothing
 from SSLMARLib.networks.metal_network import MetalNet
-from SSLMARLib.networks.weights import save_weights
 from SSLMARLib.training.slices import read_metal_free_slices
 
 CHANNELS = (32, 64, 96, 128, 128)
@@ -157,8 +154,7 @@ def validate(network, scans) -> dict:
 def train(options):
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
-    checkpoint = options.output / "metalnet_checkpoint.pt"
-    steps = steps_before(checkpoint)
+    steps = steps_before(checkpoint_path(options.output, "metalnet"))
     device, generator = options.device, numpy.random.default_rng(3)
     training, validation = split_patients(read_metal_free_slices(options.data, leave_out=options.leave_out))
     ahead = drawn_ahead(DrawnSlices(training, 8, 11 + steps, PIXELS_MM, with_contrast=True, with_noise=True), options.workers)
@@ -170,10 +166,8 @@ def train(options):
     scanners = built_scanners(range(20, 20 + options.scanners), device)
     learner = Learner(MetalNet(CHANNELS), options.start, device, options.rate)
     kept = KeptScans(options.kept, 512, device)
-    reseed(generator, noise, steps)
-    last_validation = time.monotonic()
-    start = last_validation - learner.resume(checkpoint)
-    while (share := (time.monotonic() - start) / options.seconds) < 1:
+    course = Course(options, "metalnet", learner, generator, noise)
+    while (share := course.share) < 1:
         kept.add(*scan(next(ahead), scanners, generator, noise, device)[:2])
         for _ in range(options.steps if kept.count > 64 else 1):
             parts = [squares(kept, generator, options.squares // 4, options.plain) for _ in range(4)]
@@ -184,14 +178,8 @@ def train(options):
                 logits = learner.network(images)
             loss = loss_of(logits.float(), metal)
             learner.learn(loss, share)
-        if time.monotonic() - last_validation > options.validate_every or time.monotonic() - start >= options.seconds:
-            last_validation = time.monotonic()
-            seconds = round(time.monotonic() - start)
-            facts = {"step": learner.step, "scans": kept.count, "seconds": seconds, **validate(learner.average, scans_to_validate)}
-            print(json.dumps({"loss": float(loss.detach()), **facts}), flush=True)
-            described = {"network": learner.network.options, "title": "MetalNet", **facts}
-            save_weights(options.output / "metalnet.safetensors", learner.weights(), described)
-            learner.save(checkpoint, time.monotonic() - start)
+        facts = lambda: {"scans": kept.count, **validate(learner.average, scans_to_validate)}  # noqa: E731
+        course.save_now_and_then(loss, facts, title="MetalNet")
 
 
 if __name__ == "__main__":

@@ -3,36 +3,33 @@
     python Testing/Benchmarks/training/priornet.py DATA OUTPUT [--from priornet] [--seconds 560] [--device cuda] [--workers 7]
 
 DATA is a folder of metal-free scans, as `sslmar train` reads it; three of its patients validate. OUTPUT/priornet.safetensors and its JSON
-file come out, anew with each validation, and a checkpoint, from which the
-same command goes on. One loop: eight sinograms are simulated and corrected as the product does and kept, then two steps learn from any
-eight of those kept: from the image, and from what eq. 8 makes of it.
+file come out, anew with each validation, and a checkpoint, from which the same command goes on. One loop: eight sinograms are simulated
+and corrected as the product does and kept, then two steps learn from any eight of those kept: from the image, and from what eq. 8 makes
+of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy
 import torch
 from drawing import DrawnSlices, drawn_ahead
-from learning import Learner, reseed, steps_before
-from slicenet import masks_as_found, random_protocol, split_patients
+from learning import Course, Learner, checkpoint_path, error_of, rmse_hu, steps_before
+from slicenet import masks_as_found, metal_of, random_protocol, split_patients
 
-from SSLMARLib.ct.attenuation import attenuation_difference_to_hu, attenuation_to_hu, hu_to_attenuation
+from SSLMARLib.ct.attenuation import attenuation_to_hu, hu_to_attenuation
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.prior_finish import network_inputs
 from SSLMARLib.methods.sslmar import SSLMAR
-from SSLMARLib.networks.imgnet import RESIDUAL_UNIT_PER_CM
 from SSLMARLib.networks.slice_network import PriorNet
-from SSLMARLib.networks.weights import save_weights
 from SSLMARLib.simulation.physics import load_physics
 from SSLMARLib.simulation.scan import simulate_scan
 from SSLMARLib.sinogram.interpolation import linear_interpolation
-from SSLMARLib.sinogram.trace import metal_trace
+from SSLMARLib.sinogram.trace import metal_trace, widened
 from SSLMARLib.tomography.projector import get_projector
 from SSLMARLib.training.slices import read_metal_free_slices
 
@@ -82,8 +79,7 @@ def examples(drawn, method, projector, generator, noise, device) -> Examples:
     """A drawn batch, measured with metal and corrected."""
     truth_hu, cover, _, pixel_mm = drawn
     truth_hu, cover = truth_hu.to(device), cover.to(device, torch.float32)
-    metal = cover >= 0.5
-    metal = torch.where(metal.any((1, 2))[:, None, None], metal, cover >= 0.9 * cover.amax((1, 2), keepdim=True))
+    metal = metal_of(cover)
     own_pixel_cm = projector.geometry.pixel_size_cm
     pixel_cm = own_pixel_cm if generator.random() < OWN_PIXELS else pixel_mm / 10
     photons = 2e7 if generator.random() < OWN_PHOTONS else 10 ** generator.uniform(6, 7.4)
@@ -98,7 +94,7 @@ def examples(drawn, method, projector, generator, noise, device) -> Examples:
         if generator.random() < 0.5:
             trace = metal_trace(mask, projector)
     if generator.random() < WIDER_TRACE:
-        trace = torch.nn.functional.max_pool1d(trace.flatten(0, 1)[:, None].float(), 3, 1, 1).view(trace.shape) > 0
+        trace = widened(trace, 1)
     affected = MetalAffectedScan(sinogram, trace, mask, projector)
     corrected = projector.fbp(method.correct(affected))
     wanted = projector.fbp(metal_free) - corrected
@@ -112,12 +108,6 @@ def replaced(image, trace, projector) -> torch.Tensor:
     return projector.fbp(torch.where(trace, projections - linear_interpolation(projections, trace), 0.0))
 
 
-def error_of(added, wanted, known):
-    """Root mean square of each slice, plus half of the mean absolute error, mean of the slices, in units of the network's output."""
-    error = (added - wanted) * known / RESIDUAL_UNIT_PER_CM
-    return (error.square().mean((1, 2)) + 1e-4).sqrt().mean() + 0.5 * error.abs().mean()
-
-
 @torch.no_grad()
 def validate(network, batches, projector) -> dict:
     """RMSE in HU outside metal, means of the slices: uncorrected, without PriorNet, its image, and after eq. 8."""
@@ -126,8 +116,7 @@ def validate(network, batches, projector) -> dict:
         added = network(one.corrected, one.inputs)
         left = one.inputs["slice"] - one.corrected - one.wanted, one.wanted, added - one.wanted
         left = [*left, replaced(added, one.trace, projector) - one.replaced_wanted]
-        left = [attenuation_difference_to_hu(error) * one.known for error in left]
-        errors.append(torch.stack([(error.square().sum((1, 2)) / one.known.sum((1, 2))).sqrt() for error in left]))
+        errors.append(rmse_hu(left, one.known))
     uncorrected, without, image, result = torch.cat(errors, 1).mean(1).tolist()
     return {"validation_rmse_hu": {"uncorrected": uncorrected, "without": without, "image": image, "result": result}}
 
@@ -135,13 +124,12 @@ def validate(network, batches, projector) -> dict:
 def train(options):
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
-    checkpoint = options.output / "priornet_checkpoint.pt"
-    steps = steps_before(checkpoint)
+    steps = steps_before(checkpoint_path(options.output, "priornet"))
     device, generator = options.device, numpy.random.default_rng(6)
     training, validation = split_patients(read_metal_free_slices(options.data, leave_out=options.leave_out))
     projector, method = get_projector(device), SSLMAR(with_prior_network=False)
     pixels = projector.geometry.image_shape[0]
-    ahead = drawn_ahead(DrawnSlices(training, BATCH, 31 + options.seed + steps, PIXELS_MM, with_noise=True, pixels=pixels), options.workers)
+    ahead = drawn_ahead(DrawnSlices(training, BATCH, 31 + steps, PIXELS_MM, with_noise=True, pixels=pixels), options.workers)
     validating = drawn_ahead(DrawnSlices(validation, BATCH, 32, PIXELS_MM, with_noise=True, pixels=pixels), 0)
     drawn_to_validate = [next(validating) for _ in range(options.validation_batches)]
     noise = torch.Generator(device).manual_seed(1)
@@ -150,10 +138,8 @@ def train(options):
     learner = Learner(PriorNet(CHANNELS), options.start, device, options.rate)
     print(json.dumps({"step": 0, **validate(learner.average, to_validate, projector)}), flush=True)
     kept = []
-    reseed(generator, noise, steps)
-    last_validation = time.monotonic()
-    start = last_validation - learner.resume(checkpoint)
-    while (share := (time.monotonic() - start) / options.seconds) < 1:
+    course = Course(options, "priornet", learner, generator, noise)
+    while (share := course.share) < 1:
         made = examples(next(ahead), *fixed).of(lambda one: one if one.dtype == torch.bool else one.half())
         kept += [made.of(lambda tensor, index=index: tensor[index].clone()) for index in range(BATCH)]
         del kept[: -options.kept]
@@ -165,14 +151,8 @@ def train(options):
             loss = error_of(added, one.wanted, one.known)
             loss = loss + END_TO_END * error_of(replaced(added, one.trace, projector), one.replaced_wanted, one.known)
             learner.learn(loss, share)
-        if time.monotonic() - last_validation > options.validate_every or time.monotonic() - start >= options.seconds:
-            last_validation = time.monotonic()
-            step, seconds = learner.step, round(time.monotonic() - start)
-            facts = {"step": step, "scans": step // 2 * BATCH, "seconds": seconds, **validate(learner.average, to_validate, projector)}
-            print(json.dumps({"loss": float(loss.detach()), **facts}), flush=True)
-            described = {"network": learner.network.options, "title": "PriorNet", **facts}
-            save_weights(options.output / "priornet.safetensors", learner.weights(), described)
-            learner.save(checkpoint, time.monotonic() - start)
+        facts = lambda: {"scans": learner.step // 2 * BATCH, **validate(learner.average, to_validate, projector)}  # noqa: E731
+        course.save_now_and_then(loss, facts, title="PriorNet")
 
 
 if __name__ == "__main__":
@@ -186,7 +166,6 @@ if __name__ == "__main__":
     parser.add_argument("--kept", type=int, default=3500, help="examples, 4 MB each")
     parser.add_argument("--slices", type=int, default=BATCH, help="of a step")
     parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--seed", type=int, default=0, help="another one draws other slices")
     parser.add_argument("--validate-every", type=float, default=60)
     parser.add_argument("--validation-batches", type=int, default=6)
     parser.add_argument("--leave-out", nargs="*", default=(), help="files of DATA that are not read")

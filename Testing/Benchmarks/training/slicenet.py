@@ -13,14 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy
 import torch
 from drawing import DrawnSlices, drawn_ahead
-from learning import Learner, reseed, steps_before
+from learning import Course, Learner, checkpoint_path, error_of, rmse_hu, steps_before
 
 from SSLMARLib.ct.attenuation import attenuation_difference_to_hu, hu_to_attenuation
 from SSLMARLib.ct.resampling import SliceGrid
@@ -28,10 +27,9 @@ from SSLMARLib.learned_metal import METAL_FROM
 from SSLMARLib.methods.base import MetalAffectedScan
 from SSLMARLib.methods.filters import corrected_in_slices
 from SSLMARLib.methods.sslmar import SSLMAR
-from SSLMARLib.networks.imgnet import RESIDUAL_UNIT_PER_CM
 from SSLMARLib.networks.metal_network import MetalNet
 from SSLMARLib.networks.slice_network import GRID_PIXELS, SliceNet
-from SSLMARLib.networks.weights import load_network, save_weights
+from SSLMARLib.networks.weights import load_network
 from SSLMARLib.simulation.scan import ScanProtocol, simulate_scan
 from SSLMARLib.simulation.scanners import Scanner, random_scanner, smoothed_starved_rays
 from SSLMARLib.simulation.volume import blurred_along_detector
@@ -106,6 +104,12 @@ def corrected(method, projector, slices_hu, mask, pixel_mm):
     }
 
 
+def metal_of(cover) -> torch.Tensor:
+    """Where metal covers half of a pixel (slices, rows, columns), or in a slice without such pixels where it covers most; boolean."""
+    metal = cover >= 0.5
+    return torch.where(metal.any((1, 2))[:, None, None], metal, cover >= 0.9 * cover.amax((1, 2), keepdim=True))
+
+
 def masks_as_found(slices_hu, metal, generator, metal_network=None):
     """The true metal (slices, rows, columns); at times as a threshold or MetalNet finds it, or a little larger or smaller."""
     kind, widened = generator.random(), lambda mask, size: torch.nn.functional.max_pool2d(mask[:, None].float(), size, 1, size // 2)[:, 0]
@@ -133,8 +137,7 @@ def example(drawn, scanners, method, projector, metal_network, generator, noise,
             by = int(generator.choice(COARSENESS))
             coarse = lambda one: torch.nn.functional.avg_pool2d(one[:, None], by)[:, 0]  # noqa: E731
             slices_hu, truth_hu, cover = coarse(slices_hu), coarse(truth_hu), coarse(cover)
-        metal = cover >= 0.5
-        metal = torch.where(metal.any((1, 2))[:, None, None], metal, cover >= 0.9 * cover.amax((1, 2), keepdim=True))
+        metal = metal_of(cover)
         pixel_mm *= GRID_PIXELS / metal.shape[1]
         mask = masks_as_found(slices_hu, metal, generator, metal_network)
         result, images = corrected(method, projector, slices_hu, mask, pixel_mm)
@@ -151,8 +154,7 @@ def validate(network, examples) -> dict:
     errors = []
     for result, images, wanted, known in examples:
         left = (images["slice"] - result - wanted, wanted, wanted - network(result, images))
-        left = [attenuation_difference_to_hu(one) * known for one in left]
-        errors.append(torch.stack([(one.square().sum((1, 2)) / known.sum((1, 2))).sqrt() for one in left]))
+        errors.append(rmse_hu(left, known))
     uncorrected, without, result = torch.cat(errors, 1).mean(1).tolist()
     return {"validation_rmse_hu": {"uncorrected": uncorrected, "without": without, "result": result}}
 
@@ -160,8 +162,7 @@ def validate(network, examples) -> dict:
 def train(options):
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
-    checkpoint = options.output / "slicenet_checkpoint.pt"
-    steps = steps_before(checkpoint)
+    steps = steps_before(checkpoint_path(options.output, "slicenet"))
     device, generator = options.device, numpy.random.default_rng(5)
     training, validation = split_patients(read_metal_free_slices(options.data, leave_out=options.leave_out))
     ahead = drawn_ahead(DrawnSlices(training, BATCH, 21 + steps, PIXELS_MM, with_noise=True), options.workers)
@@ -177,10 +178,8 @@ def train(options):
     learner = Learner(SliceNet([48, 64, 96, 128, 160]), options.start, device, options.rate)
     print(json.dumps({"step": 0, **validate(learner.average, examples)}), flush=True)
     kept = []
-    reseed(generator, noise, steps)
-    last_validation = time.monotonic()
-    start = last_validation - learner.resume(checkpoint)
-    while (share := (time.monotonic() - start) / options.seconds) < 1:
+    course = Course(options, "slicenet", learner, generator, noise)
+    while (share := course.share) < 1:
         result, images, wanted, known = example(next(ahead), scanners, *fixed)
         for one in range(BATCH):
             kept.append((result[one].half(), {name: image[one].half() for name, image in images.items()}, wanted[one].half(), known[one]))
@@ -193,18 +192,10 @@ def train(options):
             before, wanted, known = (stack(one[part] for one in chosen) for part in (0, 2, 3))
             with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
                 added = learner.network(before, inputs).float()
-            error = (added - wanted) * known / RESIDUAL_UNIT_PER_CM
-            loss = (error.square().mean((1, 2)) + 1e-4).sqrt().mean() + 0.5 * error.abs().mean()
+            loss = error_of(added, wanted, known)
             learner.learn(loss, share)
-        if time.monotonic() - last_validation > options.validate_every or time.monotonic() - start >= options.seconds:
-            last_validation = time.monotonic()
-            step, seconds = learner.step, round(time.monotonic() - start)
-            facts = {"step": step, "scans": step // 2 * BATCH, "seconds": seconds, **validate(learner.average, examples)}
-            print(json.dumps({"loss": float(loss.detach()), **facts}), flush=True)
-            constants = {"artifact_hu": 15.0, "artifact_pixels": 4.0}
-            described = {"network": learner.network.options, **facts, "constants": constants}
-            save_weights(options.output / "slicenet.safetensors", learner.weights(), described)
-            learner.save(checkpoint, time.monotonic() - start)
+        facts = lambda: {"scans": learner.step // 2 * BATCH, **validate(learner.average, examples)}  # noqa: E731
+        course.save_now_and_then(loss, facts, constants={"artifact_hu": 15.0, "artifact_pixels": 4.0})
 
 
 if __name__ == "__main__":
